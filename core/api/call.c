@@ -1,0 +1,194 @@
+#include "api/call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/reply.h"
+#include "base/assert.h"
+#include "base/mem.h"
+
+enum { FREE_CALLS_MAX = 256 };
+
+struct call *call_new(struct api *api, struct http_request *request)
+{
+    struct list *node = list_pop(&api->free_calls);
+    struct call *call;
+
+    if (node != NULL) {
+        call = container_of(node, struct call, link);
+        api->free_count--;
+    } else {
+        call = xmalloc(sizeof(*call));
+        list_init(&call->link);
+    }
+    call->api = api;
+    call->request = request;
+    call->is_held = false;
+    call->key_len = 0;
+    call->state = NULL;
+    call->cleanup = NULL;
+    api->live_count++;
+    return call;
+}
+
+void call_free(struct call *call)
+{
+    struct api *api = call->api;
+
+    if (call->cleanup != NULL)
+        call->cleanup(call);
+    dkv_assert(api->live_count > 0);
+    api->live_count--;
+    if (api->free_count == FREE_CALLS_MAX) {
+        free(call);
+        return;
+    }
+    api->free_count++;
+    list_push_front(&api->free_calls, &call->link);
+}
+
+struct dkv_slice call_key(const struct call *call)
+{
+    return (struct dkv_slice){call->key, call->key_len};
+}
+
+static bool has_control_bytes(const uint8_t *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (bytes[i] < 0x20 || bytes[i] == 0x7f)
+            return true;
+    }
+    return false;
+}
+
+bool call_take_key(struct call *call, struct dkv_slice rest)
+{
+    uint32_t key_max = call->api->backend->key_max;
+    uint8_t key[KV_KEY_BYTES_MAX * 3];
+    size_t len = 0;
+
+    if (rest.len > sizeof(key)) { /* too long even if every byte is encoded */
+        reply_problem(call, &problem_bad_key, "the key is longer than cluster.key_max, %u bytes",
+                      key_max);
+        return false;
+    }
+    if (http_decode(rest, key, &len) != DKV_OK) {
+        reply_problem(
+            call, &problem_bad_key,
+            "the key has a %% that two hexadecimal digits do not follow; write %%25 for %%");
+        return false;
+    }
+    if (len > key_max) {
+        reply_problem(call, &problem_bad_key, "the key has %zu bytes; cluster.key_max is %u", len,
+                      key_max);
+        return false;
+    }
+    if (len == 0) {
+        reply_problem(call, &problem_bad_key, "the key is empty; write /kv/KEY");
+        return false;
+    }
+    if (has_control_bytes(key, len)) {
+        reply_problem(
+            call, &problem_bad_key,
+            "the key has a control byte (below 0x20, or 0x7f); use printable characters or "
+            "bytes from 0x80");
+        return false;
+    }
+    memcpy(call->key, key, len);
+    call->key_len = len;
+    return true;
+}
+
+struct dkv_slice call_query(const struct call *call, const char *name)
+{
+    struct dkv_slice value = {NULL, 0};
+
+    if (call->request->query.len > 0 && http_query_find(call->request->query, name, &value) &&
+        value.data == NULL)
+        value.data = ""; /* "?verbose" is there, without a value */
+    return value;
+}
+
+bool call_query_decoded(const struct call *call, const char *name, struct buf *to, bool *is_bad_out)
+{
+    struct dkv_slice value = call_query(call, name);
+    size_t len = 0;
+
+    if (value.data == NULL)
+        return false;
+    if (http_decode(value, buf_reserve(to, value.len), &len) != DKV_OK)
+        *is_bad_out = true;
+    else
+        to->len += len;
+    return true;
+}
+
+void call_later(struct call *call, void (*proceed)(struct call *call))
+{
+    struct api *api = call->api;
+
+    call->proceed = proceed;
+    list_push(&api->waiting, &call->link);
+    api->backend->turn_wanted(api->backend);
+}
+
+void api_turn(struct api *api)
+{
+    struct list *node = list_pop(&api->waiting);
+    struct call *call;
+
+    if (node == NULL)
+        return;
+    if (!list_is_empty(&api->waiting))
+        api->backend->turn_wanted(api->backend);
+    call = container_of(node, struct call, link);
+    call->proceed(call);
+}
+
+void api_cancel(struct api *api)
+{
+    struct list *node;
+
+    while ((node = list_pop(&api->waiting)) != NULL)
+        reply_status(container_of(node, struct call, link), DKV_ECANCELED);
+}
+
+static void barrier_done(struct api_barrier *barrier)
+{
+    struct call *call = container_of(barrier, struct call, barrier);
+
+    if (barrier->status == DKV_OK)
+        call->proceed(call);
+    else
+        reply_status(call, barrier->status);
+}
+
+static bool is_text(struct dkv_slice slice, const char *text)
+{
+    return slice.len == strlen(text) && memcmp(slice.data, text, slice.len) == 0;
+}
+
+void call_when_readable(struct call *call, void (*proceed)(struct call *call))
+{
+    struct api_backend *backend = call->api->backend;
+    struct dkv_slice consistency = {NULL, 0};
+
+    if (call->request->query.len > 0)
+        consistency = call_query(call, "consistency");
+    if (consistency.data != NULL && is_text(consistency, "stale")) {
+        struct api_node_view view;
+
+        backend->ops->node_view(backend, &view);
+        call->barrier.index = view.applied_index;
+        proceed(call);
+        return;
+    }
+    if (consistency.data != NULL && !is_text(consistency, "linearizable")) {
+        reply_problem(call, &problem_bad_query,
+                      "consistency takes linearizable (the default) or stale");
+        return;
+    }
+    call->proceed = proceed;
+    call->barrier.done = barrier_done;
+    backend->ops->barrier(backend, &call->barrier);
+}

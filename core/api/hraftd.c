@@ -1,0 +1,264 @@
+/* hraftd's /key and /status, byte for byte, except that a follower forwards where hraftd answers
+ * 500 and that reads are linearizable.  Its oddities are kept: a missing key reads as "", and a
+ * bad GET path answers 400 with a body. */
+#include "api/routes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/reply.h"
+#include "api/text.h"
+#include "base/blob.h"
+#include "base/mem.h"
+
+/* Go's net/http finds this type by looking at the body. */
+static const char sniffed[] = "text/plain; charset=utf-8";
+
+/* --- GET --- */
+
+static void answer_get(struct call *call, unsigned status, struct dkv_slice value)
+{
+    struct buf text = {0};
+
+    buf_add_u8(&text, '{');
+    text_add_go_string(&text, call->key, call->key_len);
+    buf_add_u8(&text, ':');
+    text_add_go_string(&text, value.data, value.len);
+    buf_add_u8(&text, '}');
+    reply_text(call, status, sniffed, text.data, text.len);
+    buf_fini(&text);
+}
+
+static void found(struct kv_get *get, const struct kv_record *record)
+{
+    answer_get(container_of(get, struct call, get), 200, record->value);
+}
+
+static void finish_get(struct call *call, int status)
+{
+    call->is_held = false;
+    if (status == DKV_OK)
+        call_free(call);
+    else if (status == DKV_ENOENT)
+        answer_get(call, 200, (struct dkv_slice){"", 0});
+    else
+        reply_empty(call, 500, 0);
+}
+
+static void get_done(struct kv_get *get, int status)
+{
+    finish_get(container_of(get, struct call, get), status);
+}
+
+static void read_now(struct call *call)
+{
+    int status;
+
+    call->get.found = found;
+    call->get.done = get_done;
+    call->is_held = true; /* found() runs inside the storage's call */
+    status = kv_reader_get(call->api->backend->reader, &call->get, call_key(call));
+    if (status != DKV_PENDING)
+        finish_get(call, status);
+}
+
+/* --- POST: each pair is an entry of its own, one after another, as hraftd does it --- */
+
+struct post {
+    json_t *pairs;
+    void *at; /* the next pair */
+};
+
+static void free_post(struct call *call)
+{
+    struct post *p = call->state;
+
+    json_decref(p->pairs);
+    free(p);
+}
+
+static void post_next(struct call *call);
+
+static void post_done(struct api_write *write)
+{
+    struct call *call = container_of(write, struct call, write);
+
+    if (write->status != DKV_OK)
+        reply_empty(call, 500, 0);
+    else
+        post_next(call);
+}
+
+static void propose(struct call *call, const struct kv_command *command,
+                    void (*done)(struct api_write *write))
+{
+    call->write = (struct api_write){.done = done};
+    call->write.command = kv_command_encode(command);
+    if (call->write.command == NULL)
+        reply_empty(call, 500, 0);
+    else
+        call->api->backend->ops->write(call->api->backend, &call->write);
+}
+
+static void post_next(struct call *call)
+{
+    struct post *p = call->state;
+    struct kv_command command = {.op = KV_OP_PUT};
+    const char *key;
+    json_t *value;
+
+    if (p->at == NULL) {
+        reply_text(call, 200, NULL, "", 0);
+        return;
+    }
+    key = json_object_iter_key(p->at);
+    value = json_object_iter_value(p->at);
+    command.key = (struct dkv_slice){key, strlen(key)};
+    command.value = (struct dkv_slice){json_string_value(value), json_string_length(value)};
+    p->at = json_object_iter_next(p->pairs, p->at);
+    if (command.key.len == 0 || command.key.len > call->api->backend->key_max ||
+        command.value.len > call->api->backend->value_max) {
+        reply_empty(call, 400, 0);
+        return;
+    }
+    propose(call, &command, post_done);
+}
+
+static bool are_strings(json_t *pairs)
+{
+    const char *key;
+    json_t *value;
+
+    if (!json_is_object(pairs))
+        return false;
+    json_object_foreach(pairs, key, value)
+    {
+        if (!json_is_string(value))
+            return false;
+    }
+    return true;
+}
+
+static void post(struct call *call)
+{
+    struct dkv_slice body = call->request->body;
+    json_t *pairs = json_loadb(body.data, body.len, JSON_ALLOW_NUL, NULL);
+    struct post *p;
+
+    if (!are_strings(pairs)) {
+        json_decref(pairs);
+        reply_empty(call, 400, 0);
+        return;
+    }
+    p = xmalloc(sizeof(*p));
+    *p = (struct post){.pairs = pairs, .at = json_object_iter(pairs)};
+    call->state = p;
+    call->cleanup = free_post;
+    post_next(call);
+}
+
+/* --- DELETE --- */
+
+static void delete_done(struct api_write *write)
+{
+    struct call *call = container_of(write, struct call, write);
+
+    if (write->status != DKV_OK)
+        reply_empty(call, 500, 0);
+    else
+        reply_text(call, 200, NULL, "", 0);
+}
+
+/* The path must be /key/ and one more part.  hraftd splits the decoded path. */
+static bool take_one_part(struct call *call, struct dkv_slice rest)
+{
+    struct dkv_slice part = {(const char *)rest.data + 1, rest.len - 1};
+    size_t len;
+
+    if (rest.len < 2 || *(const char *)rest.data != '/' || part.len > sizeof(call->key) ||
+        http_decode(part, call->key, &len) != DKV_OK || len == 0 ||
+        len > call->api->backend->key_max || memchr(call->key, '/', len) != NULL)
+        return false;
+    call->key_len = len;
+    return true;
+}
+
+void route_hraftd_key(struct call *call, struct dkv_slice rest)
+{
+    bool has_key = rest.len > 0 && take_one_part(call, rest);
+    struct kv_command command = {.op = KV_OP_DELETE};
+
+    switch (call->request->method) {
+    case HTTP_GET:
+    case HTTP_HEAD:
+        if (has_key)
+            call_when_readable(call, read_now);
+        else
+            answer_get(call, 400, (struct dkv_slice){"", 0});
+        break;
+    case HTTP_POST:
+        post(call);
+        break;
+    case HTTP_DELETE:
+        if (!has_key) {
+            reply_empty(call, 400, 0);
+            break;
+        }
+        command.key = call_key(call);
+        propose(call, &command, delete_done);
+        break;
+    default:
+        reply_empty(call, 405, 0);
+    }
+}
+
+/* --- /status --- */
+
+static void add_node(struct buf *to, const char *name, const char *address)
+{
+    buf_add_text(to, "{\"id\":");
+    text_add_go_string(to, name, strlen(name));
+    buf_add_text(to, ",\"address\":");
+    text_add_go_string(to, address, strlen(address));
+    buf_add_u8(to, '}');
+}
+
+static const char *address_of(const struct api_cluster_view *members, const char *name)
+{
+    for (uint32_t i = 0; i < members->members_count; i++) {
+        if (strcmp(members->members[i].name, name) == 0)
+            return members->members[i].peer;
+    }
+    return "";
+}
+
+void route_hraftd_status(struct call *call, struct dkv_slice rest)
+{
+    struct api_cluster_view *members = xcalloc(1, sizeof(*members));
+    struct api_node_view node;
+    struct buf text = {0};
+    const char *comma = "";
+
+    (void)rest;
+    call->api->backend->ops->node_view(call->api->backend, &node);
+    call->api->backend->ops->members(call->api->backend, members);
+    buf_add_text(&text, "{\"me\":");
+    add_node(&text, node.name, address_of(members, node.name));
+    buf_add_text(&text, ",\"leader\":");
+    add_node(&text, node.leader, address_of(members, node.leader));
+    buf_add_text(&text, ",\"followers\":[");
+    for (uint32_t i = 0; i < members->members_count; i++) {
+        const struct api_member *m = &members->members[i];
+
+        if (strcmp(m->name, node.leader) == 0)
+            continue;
+        buf_add_text(&text, comma);
+        add_node(&text, m->name, m->peer);
+        comma = ",";
+    }
+    buf_add_text(&text, "]}");
+    /* Other methods get 405 and the body all the same, as there. */
+    reply_text(call, call->request->method == HTTP_GET ? 200 : 405, sniffed, text.data, text.len);
+    buf_fini(&text);
+    free(members);
+}

@@ -1,0 +1,64 @@
+/* The replicated state machine: committed log entries in, one atomic storage batch out.
+ *
+ * Lives on the storage plugin's home thread.  It judges conditions, gives revisions and keeps the
+ * digest and the number of keys, so that plugins only hold bytes and cannot disagree.  Nothing
+ * here depends on time, chance or local limits: the same entries give the same state on every
+ * replica (storage rule 7).  The digest is written in the same storage batch as the data it
+ * describes (rule 1). */
+#ifndef KV_MACHINE_H
+#define KV_MACHINE_H
+
+#include "dkv/storage.h"
+#include "kv/record.h"
+#include "raft/types.h"
+
+enum kv_outcome {                      /* append-only: forwarded between nodes */
+                  KV_OUTCOME_NONE = 0, /* not a write: no-op or configuration */
+                  KV_OUTCOME_CREATED = 1,
+                  KV_OUTCOME_REPLACED = 2,
+                  KV_OUTCOME_DELETED = 3,
+                  KV_OUTCOME_NOT_FOUND = 4, /* DELETE of an absent key */
+                  KV_OUTCOME_CONDITION = 5  /* the condition does not hold; nothing changed */
+};
+
+struct kv_result {
+    uint32_t outcome;
+    uint64_t revision; /* of the key now; the present one after CONDITION; 0 = absent */
+};
+
+/* What the state is after `index`. */
+struct kv_state {
+    uint64_t index;
+    struct kv_digest digest;
+    uint64_t keys;
+};
+
+/* A run of committed entries.  The caller owns it, its entries and results until done(). */
+struct kv_batch {
+    const struct raft_entry *entries; /* consecutive, in order */
+    size_t count;
+    struct kv_result *results;                        /* out; count of them */
+    struct kv_state state;                            /* out */
+    void (*done)(struct kv_batch *batch, int status); /* on the home thread */
+};
+
+struct kv_machine;
+
+/* Home thread.  Reads the state that the store has; borrows the store.  The reader is the
+ * machine's own and is opened on `home`; hash_key is secret and random.  DKV_ECORRUPT if the
+ * store's content is not a machine's. */
+int kv_machine_open(struct dkv_store *store, struct event_base *home, const uint64_t hash_key[2],
+                    struct kv_machine **machine_out, struct dkv_error *err);
+void kv_machine_close(struct kv_machine **machine);
+
+/* One batch at a time.  Returns a status, or DKV_PENDING and calls done() later.  Entries at or
+ * below the applied index are skipped and get KV_OUTCOME_NONE.  Any error is for the whole batch:
+ * the node must not go on to the next entry.  DKV_ECORRUPT: an entry this version cannot read. */
+int kv_machine_apply(struct kv_machine *machine, struct kv_batch *batch);
+
+const struct kv_state *kv_machine_state(const struct kv_machine *machine);
+
+/* After the store's content was replaced (a snapshot was restored). */
+int kv_machine_reload(struct kv_machine *machine, struct dkv_error *err);
+
+#endif

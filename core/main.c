@@ -1,0 +1,137 @@
+/* The daemon's entry point: arguments, signals, exit codes; nothing else. */
+#include <stdio.h>
+
+#include "base/exit_codes.h"
+#include "conf/cmdline.h"
+#include "node/check_recovery.h"
+#include "node/health_probe.h"
+#include "node/node.h"
+#include "node/plugins.h"
+
+extern char **environ;
+
+/* 0, or EXIT_CODE_CONFIG after all that is wrong has been said. */
+static int load(const struct cmdline *cmdline, struct conf **conf_out)
+{
+    struct conf_input input;
+
+    cmdline_conf_input(cmdline, (const char *const *)environ, &input);
+    *conf_out = conf_load(&input);
+    return conf_failed(*conf_out) ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
+}
+
+static int check_config(const struct cmdline *cmdline)
+{
+    struct dkv_error err = {0};
+    struct conf *conf;
+    int code;
+
+    load(cmdline, &conf);
+    conf_check_plugins(conf);
+    if (!conf_failed(conf) && plugins_check(conf, &err) != DKV_OK && !conf_failed(conf))
+        fprintf(stderr, "dkvd: %s\n", err.text);
+    code = conf_failed(conf) || err.text[0] != '\0' ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
+    conf_report(conf, stderr);
+    if (code == EXIT_CODE_OK)
+        puts("dkvd: the configuration is good");
+    conf_free(&conf);
+    return code;
+}
+
+static int dump_config(const struct cmdline *cmdline)
+{
+    struct conf *conf;
+    int code = load(cmdline, &conf);
+
+    conf_report(conf, stderr);
+    if (code == EXIT_CODE_OK)
+        conf_dump(conf, cmdline->dump_format, NULL, NULL, stdout);
+    conf_free(&conf);
+    return code;
+}
+
+static int health(const struct cmdline *cmdline)
+{
+    struct dkv_error err = {0};
+    struct conf *conf;
+    int code = load(cmdline, &conf);
+
+    conf_report(conf, stderr);
+    if (code == EXIT_CODE_OK && health_probe(conf_settings(conf), &err) != DKV_OK) {
+        fprintf(stderr, "dkvd: not ready: %s\n", err.text);
+        code = EXIT_CODE_UNAVAILABLE;
+    }
+    conf_free(&conf);
+    return code;
+}
+
+static int plugin_help(const struct cmdline *cmdline)
+{
+    struct dkv_error err = {0};
+
+    if (plugins_print_help(cmdline->argument, stdout, &err) == DKV_OK)
+        return EXIT_CODE_OK;
+    fprintf(stderr, "dkvd: %s\n", err.text);
+    return EXIT_CODE_CONFIG;
+}
+
+static int run(const struct cmdline *cmdline)
+{
+    struct conf *conf;
+    int code = load(cmdline, &conf);
+
+    conf_report(conf, stderr);
+    if (code == EXIT_CODE_OK)
+        code = node_run(conf);
+    conf_free(&conf);
+    return code;
+}
+
+static int act(const struct cmdline *cmdline)
+{
+    switch (cmdline->action) {
+    case CMDLINE_HELP:
+        cmdline_print_help(stdout);
+        return EXIT_CODE_OK;
+    case CMDLINE_VERSION:
+        puts("dkvd " PACKAGE_VERSION);
+        return EXIT_CODE_OK;
+    case CMDLINE_PRINT_SAMPLE:
+        conf_print_sample(stdout);
+        return EXIT_CODE_OK;
+    case CMDLINE_HEALTH:
+        return health(cmdline);
+    case CMDLINE_CHECK_CONFIG:
+        return check_config(cmdline);
+    case CMDLINE_DUMP_CONFIG:
+        return dump_config(cmdline);
+    case CMDLINE_CHECK_RECOVERY:
+        return check_recovery(cmdline->argument, stdout);
+    case CMDLINE_PLUGIN_HELP:
+        return plugin_help(cmdline);
+    case CMDLINE_RUN:
+        break;
+    }
+    return run(cmdline);
+}
+
+/* What was asked for on standard output must get there. */
+static int flush(int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fputs("dkvd: cannot write to standard output\n", stderr);
+    return EXIT_CODE_IO;
+}
+
+int main(int argc, char **argv)
+{
+    struct cmdline cmdline;
+    int code = cmdline_parse(argc, argv, &cmdline, stderr);
+
+    if (code != EXIT_CODE_OK)
+        return code;
+    code = flush(act(&cmdline));
+    cmdline_fini(&cmdline);
+    return code;
+}

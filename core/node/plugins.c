@@ -1,0 +1,73 @@
+#include "node/plugins.h"
+
+#include <string.h>
+
+#include "conf/options.h"
+#include "kv/command.h"
+#include "kv/record.h"
+#include "plugin/loader.h"
+#include "plugin/storage.h"
+#include "plugin/transport.h"
+
+int plugins_check(struct conf *conf, struct dkv_error *err)
+{
+    const struct settings *s = conf_settings(conf);
+    int status = storage_check(conf, s->storage.plugin, err);
+
+    if (status == DKV_OK)
+        status = transport_check(conf, s->http.transport, err);
+    if (status == DKV_OK && strcmp(s->http.transport, s->peer.transport) != 0)
+        status = transport_check(conf, s->peer.transport, err);
+    return status;
+}
+
+int plugins_open(struct conf *conf, struct event_base *home, struct plugins *plugins_out,
+                 struct dkv_error *err)
+{
+    const struct settings *s = conf_settings(conf);
+    struct storage_config storage = {.conf = conf,
+                                     .name = s->storage.plugin,
+                                     .home = home,
+                                     /* the name-space byte, and the header of every record */
+                                     .key_max = (uint32_t)s->cluster.key_max + 1,
+                                     .value_max = s->cluster.value_max + KV_RECORD_HEADER_BYTES};
+    struct plugins p = {0};
+    int status = storage_open(&storage, &p.storage, err);
+
+    if (status == DKV_OK)
+        status = transport_open(conf, s->http.transport, &p.http, err);
+    if (status == DKV_OK && strcmp(s->http.transport, s->peer.transport) != 0)
+        status = transport_open(conf, s->peer.transport, &p.peer, err);
+    if (status != DKV_OK) {
+        plugins_close(&p);
+        return status;
+    }
+    p.store = storage_store(p.storage);
+    p.http_transport = transport_instance(p.http);
+    p.peer_transport = p.peer == NULL ? p.http_transport : transport_instance(p.peer);
+    *plugins_out = p;
+    return DKV_OK;
+}
+
+void plugins_close(struct plugins *plugins)
+{
+    if (plugins->peer != NULL)
+        transport_close(&plugins->peer);
+    if (plugins->http != NULL)
+        transport_close(&plugins->http);
+    if (plugins->storage != NULL)
+        storage_close(&plugins->storage);
+    *plugins = (struct plugins){0};
+}
+
+int plugins_print_help(const char *name, FILE *to, struct dkv_error *err)
+{
+    struct plugin *plugin;
+    int status = plugin_load(plugin_folder(), name, 0, &plugin, err);
+
+    if (status != DKV_OK)
+        return status;
+    options_print_help(plugin->descriptor, to);
+    plugin_free(&plugin);
+    return DKV_OK;
+}

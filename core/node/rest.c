@@ -1,0 +1,156 @@
+#include "node/rest.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+
+#include "api/api.h"
+#include "base/assert.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/http.h"
+
+struct rest {
+    struct rest_config config;
+    struct api_backend backend;
+    struct api *api;
+    struct http_server *server;
+    struct event *turn;
+};
+
+/* A timer, for libevent would run an event that is made active within the same turn. */
+static void turn_wanted(struct api_backend *backend)
+{
+    struct rest *rest = container_of(backend, struct rest, backend);
+    struct timeval at_once = {0};
+
+    (void)event_add(rest->turn, &at_once);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct rest *rest = arg;
+
+    (void)fd;
+    (void)what;
+    api_turn(rest->api);
+}
+
+void *rest_ctx(struct api_backend *backend)
+{
+    return container_of(backend, struct rest, backend)->config.ctx;
+}
+
+static int wrap(void *ctx, struct event_base *base, evutil_socket_t fd,
+                struct bufferevent **bev_out, struct dkv_error *err)
+{
+    struct dkv_transport *transport = ctx;
+
+    return transport->ops->wrap(transport, base, fd, DKV_ROLE_SERVER, NULL, bev_out, err);
+}
+
+static void flush(void *ctx, struct bufferevent *bev)
+{
+    struct dkv_transport *transport = ctx;
+
+    (void)transport->ops->flush(transport, bev);
+}
+
+static void warn(void *ctx, const char *text)
+{
+    (void)ctx;
+    log_warn("http", "http.warning", "the HTTP server has something to say", LOG_STR("text", text),
+             LOG_END);
+}
+
+static void configure(const struct rest_config *config, struct http_config *http)
+{
+    const struct settings_http *s = &config->settings->http;
+
+    http_config_init(http);
+    http->connections_max = config->connections_max;
+    http->connections_per_ip_max = (uint32_t)s->max_connections_per_ip;
+    http->pipeline_max = (uint32_t)s->max_pipelined;
+    http->in_flight_max = (uint32_t)s->max_requests_in_flight;
+    http->in_flight_bytes_max = s->max_bytes_in_flight;
+    http->header_timeout_ms = (uint32_t)(s->header_timeout_us / 1000);
+    http->body_timeout_ms = (uint32_t)(s->body_timeout_us / 1000);
+    http->idle_timeout_ms = (uint32_t)(s->idle_timeout_us / 1000);
+    http->write_timeout_ms = (uint32_t)(s->write_timeout_us / 1000);
+    http->reuse_port = config->reuse_port;
+    http->warn = warn;
+    http->transport = (struct http_transport){.ctx = config->transport, .wrap = wrap};
+    if (config->transport->ops->flush != NULL)
+        http->transport.flush = flush;
+}
+
+int rest_probe(const char *address, struct dkv_error *err)
+{
+    return http_address_probe(address, err);
+}
+
+int rest_open(const struct rest_config *config, struct rest **rest_out, struct dkv_error *err)
+{
+    struct rest *r = xcalloc(1, sizeof(*r));
+    struct http_config http;
+    struct http_handler handler = {
+        .request = api_handle, .body_limit = api_body_limit, .error_body = api_error_body};
+    int status;
+
+    r->config = *config;
+    r->backend = (struct api_backend){.ops = config->ops,
+                                      .turn_wanted = turn_wanted,
+                                      .key_max = (uint32_t)config->settings->cluster.key_max,
+                                      .value_max = (uint32_t)config->settings->cluster.value_max};
+    status = kv_reader_open(config->store, config->base, &r->backend.reader, err);
+    if (status != DKV_OK) {
+        free(r);
+        return status;
+    }
+    r->api = api_new(&r->backend);
+    r->turn = evtimer_new(config->base, on_turn, r);
+    dkv_assert(r->turn != NULL); /* libevent got xmalloc, or memory is out */
+    handler.ctx = r->api;
+    configure(config, &http);
+    r->server = http_server_new(&http, config->base, &handler);
+    *rest_out = r;
+    return DKV_OK;
+}
+
+int rest_listen(struct rest *rest, struct dkv_error *err)
+{
+    const struct conf_address_list *listen = &rest->config.settings->http.listen;
+
+    for (size_t i = 0; i < listen->count; i++) {
+        int status = http_server_listen(rest->server, listen->items[i].text, err);
+
+        if (status != DKV_OK)
+            return status;
+    }
+    return DKV_OK;
+}
+
+void rest_flush(struct rest *rest)
+{
+    http_server_flush(rest->server);
+}
+
+void rest_drain(struct rest *rest, void (*done)(void *ctx), void *ctx)
+{
+    http_server_drain(rest->server, done, ctx);
+}
+
+void rest_close(struct rest **rest)
+{
+    struct rest *r = *rest;
+
+    if (r == NULL)
+        return;
+    *rest = NULL;
+    api_cancel(r->api);
+    event_free(r->turn);
+    http_server_free(&r->server);
+    api_free(&r->api);
+    kv_reader_close(&r->backend.reader);
+    free(r);
+}

@@ -1,0 +1,54 @@
+/* Recovery that writes nothing, for `dkvd --check-recovery`. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "wal/internal.h"
+
+static uint64_t no_time(struct env *env)
+{
+    (void)env;
+    return 0;
+}
+
+static const struct env_ops check_ops = {.now_us = no_time};
+
+static void describe(const struct wal *w, const struct wal_recovery *r, struct buf *report)
+{
+    buf_addf(report, "vote file   good, generation %llu, term %llu\n",
+             (unsigned long long)w->vote.gen, (unsigned long long)r->hard.term);
+    buf_addf(report, "segments    %u\n", w->segments_count);
+    buf_addf(report, "begins      after entry %llu, term %llu\n", (unsigned long long)r->base_index,
+             (unsigned long long)r->base_term);
+    buf_addf(report, "ends        at entry %llu\n", (unsigned long long)r->last_index);
+    if (r->tail_unknown)
+        buf_add_text(report,
+                     "torn end    yes: what was being written when the machine stopped is cut "
+                     "off; it was never acknowledged\n");
+    buf_add_text(report, "verdict     a start would succeed\n");
+}
+
+int wal_check(struct fs *fs, const struct wal_identity *identity, bool is_alone, struct buf *report)
+{
+    struct env env = {.ops = &check_ops, .fs = fs};
+    struct wal *w = xcalloc(1, sizeof(*w));
+    struct wal_recovery recovery = {0};
+    struct dkv_error err = {0};
+    int status;
+
+    w->config = (struct wal_config){.env = &env, .identity = *identity, .is_alone = is_alone};
+    list_init(&w->jobs);
+    status = wal__vote_open(fs, identity, false, false, &w->vote, &err);
+    if (status == DKV_ENOENT)
+        status = wal__vote_is_missing(&err);
+    if (status == DKV_OK)
+        status = wal__recover(w, &recovery, &err);
+    if (status == DKV_OK)
+        describe(w, &recovery, report);
+    else
+        buf_addf(report, "%s\nverdict     a start would fail\n", err.text);
+    wal_recovery_fini(&recovery);
+    wal_close(&w);
+    return status;
+}

@@ -1,0 +1,2 @@
+#!/bin/sh
+exec "${DKV_BUILDDIR:?}/tests/conformance/storage_suite" memory

@@ -1,0 +1,83 @@
+/* The datagrams of sd_notify, received on a socket of our own. */
+#include "base/notify.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* A name that begins with @ is an abstract address and leaves no file behind. */
+static int receiver_open(char name[64])
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    socklen_t len;
+
+    assert_true(fd >= 0);
+    snprintf(name, 64, "@dkv-test-notify-%ld", (long)getpid());
+    len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
+    memcpy(address.sun_path, name, strlen(name));
+    address.sun_path[0] = '\0';
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    return fd;
+}
+
+static void expect(int fd, const char *text)
+{
+    char got[512];
+    ssize_t len = recv(fd, got, sizeof(got), 0);
+
+    assert_int_equal(len, strlen(text));
+    assert_memory_equal(got, text, strlen(text));
+}
+
+static void test_the_manager_hears_of_each_step(void **state)
+{
+    char name[64];
+    int fd = receiver_open(name);
+
+    (void)state;
+    assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
+    notify_status("replaying %d of %d", 1, 2);
+    notify_ready();
+    notify_stopping();
+    expect(fd, "STATUS=replaying 1 of 2");
+    expect(fd, "READY=1");
+    expect(fd, "STOPPING=1");
+    close(fd);
+}
+
+static void test_nothing_happens_without_a_manager(void **state)
+{
+    char name[64];
+    int fd = receiver_open(name);
+    char byte;
+
+    (void)state;
+    assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+    notify_ready();
+    assert_int_equal(setenv("NOTIFY_SOCKET", "relative", 1), 0);
+    notify_ready();
+    assert_int_equal(setenv("NOTIFY_SOCKET", "", 1), 0);
+    notify_ready();
+    assert_int_equal(recv(fd, &byte, 1, 0), -1);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_manager_hears_of_each_step),
+        cmocka_unit_test(test_nothing_happens_without_a_manager),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

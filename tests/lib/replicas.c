@@ -1,0 +1,358 @@
+#include "replicas.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "fs_mem.h"
+#include "kv/command.h"
+
+static struct replicas_node *node_of(void *ctx)
+{
+    return ctx;
+}
+
+static uint32_t number_of(const struct replicas_node *n)
+{
+    return (uint32_t)(n - n->all->nodes);
+}
+
+/* --- what the node would do for its replica --- */
+
+static bool send_frame(void *ctx, raft_id to, enum frame_type type, const struct buf *payload)
+{
+    struct replicas_node *n = node_of(ctx);
+    struct replicas *all = n->all;
+    struct replicas_frame *frame;
+
+    assert_true(to >= 1 && to <= all->count && (int)type < (int)FRAME_TYPES);
+    if (all->nodes[to - 1].replica == NULL)
+        return false;
+    all->sent[type]++;
+    if (payload->len > all->longest[type])
+        all->longest[type] = payload->len;
+    if (all->cut[number_of(n)][to - 1] || all->drops[type])
+        return true;
+    assert_true(all->used < FRAMES_MAX);
+    frame = &all->frames[(all->first + all->used++) % FRAMES_MAX];
+    frame->from = number_of(n);
+    frame->to = (uint32_t)to - 1;
+    frame->type = (uint8_t)type;
+    frame->payload = blob_try((uint32_t)payload->len);
+    memcpy(frame->payload->bytes, payload->data, payload->len);
+    return true;
+}
+
+static bool is_reachable(void *ctx, raft_id peer)
+{
+    return node_of(ctx)->all->nodes[peer - 1].replica != NULL;
+}
+
+static void apply(void *ctx, struct apply_job *job)
+{
+    list_push(&node_of(ctx)->applies, &job->link);
+}
+
+static const struct replica_ops ops = {
+    .send = send_frame, .is_reachable = is_reachable, .apply = apply};
+
+static int restore(void *ctx, const char *path, struct kv_state *state_out, struct dkv_error *err)
+{
+    (void)ctx;
+    (void)path;
+    (void)state_out;
+    return dkv_error_set(err, DKV_ENOTSUP, "no snapshots here");
+}
+
+static void run_apply(struct replicas_node *n, struct apply_job *job)
+{
+    job->status = DKV_OK;
+    if (job->kind == APPLY_ENTRIES)
+        job->status = kv_machine_apply(n->machine, &job->batch);
+    else if (job->kind == APPLY_SYNC)
+        job->durable_index = n->store->index;
+    else
+        job->status = dkv_error_set(&job->err, DKV_ENOTSUP, "no snapshots here");
+    job->state = *kv_machine_state(n->machine);
+    job->done(job);
+}
+
+static void configure(struct replicas *all, uint32_t number, struct replica_config *c)
+{
+    struct replicas_node *n = &all->nodes[number];
+
+    *c = (struct replica_config){.env = &n->e.env,
+                                 .ops = &ops,
+                                 .ctx = n,
+                                 .self = REPLICA_ID(number),
+                                 .cluster_id = {9},
+                                 .incarnation = 100 + number,
+                                 .members = all->members,
+                                 .members_count = all->count,
+                                 .http_address = "127.0.0.1:1",
+                                 .storage_name = "fake",
+                                 .storage_is_durable = true,
+                                 .has_log = n->has_log,
+                                 .state = *kv_machine_state(n->machine),
+                                 .heartbeat_us = T_US / 4,
+                                 .election_us = T_US,
+                                 .disk_stall_us = 5 * T_US,
+                                 .request_timeout_us = TIMEOUT_US,
+                                 .message_bytes_max = 64 << 10,
+                                 .messages_in_flight = 4,
+                                 .reads_pending_max = 1000,
+                                 .uncommitted_bytes_max = 1 << 20,
+                                 .log_memory_bytes = 1 << 20,
+                                 .segment_bytes = 256 << 10,
+                                 .spare_segments = 2,
+                                 .log_bytes_max = 64 << 20,
+                                 .chunk_bytes = 64 << 10,
+                                 .key_max = 500,
+                                 .value_max = 64 << 10};
+}
+
+/* --- starts and ends --- */
+
+void replicas_start(struct replicas *all, uint32_t number)
+{
+    static const uint64_t hash_key[2] = {3, 4};
+    struct replicas_node *n = &all->nodes[number];
+    struct replica_config config;
+    struct dkv_error err = {0};
+    int exit_code = 0;
+
+    env_test_init(&n->e, n->fs, all->now_us * 31 + number + 1);
+    n->e.now_us = all->now_us;
+    list_init(&n->applies);
+    assert_int_equal(kv_machine_open(&n->store->base, NULL, hash_key, &n->machine, &err), DKV_OK);
+    configure(all, number, &config);
+    if (replica_open(&config, restore, &n->replica, &exit_code, &err) != DKV_OK)
+        fail_msg("%s", err.text);
+    n->has_log = true;
+}
+
+static void drop_frames(struct replicas *all, uint32_t number)
+{
+    for (uint32_t i = 0; i < all->used; i++) {
+        struct replicas_frame *frame = &all->frames[(all->first + i) % FRAMES_MAX];
+
+        if (frame->payload != NULL && (frame->to == number || frame->from == number)) {
+            blob_unref(frame->payload);
+            frame->payload = NULL;
+        }
+    }
+}
+
+void replicas_kill(struct replicas *all, uint32_t number)
+{
+    struct replicas_node *n = &all->nodes[number];
+    struct list *link;
+
+    replica_cancel(n->replica);
+    while ((link = list_pop(&n->applies)) != NULL)
+        run_apply(n, container_of(link, struct apply_job, link));
+    env_test_run(&n->e);
+    replica_close(&n->replica);
+    kv_machine_close(&n->machine);
+    drop_frames(all, number);
+    for (uint32_t i = 0; i < all->count; i++) {
+        if (all->nodes[i].replica != NULL)
+            replica_peer_lost(all->nodes[i].replica, REPLICA_ID(number));
+    }
+}
+
+struct replicas *replicas_new(uint32_t count)
+{
+    struct replicas *all = xcalloc(1, sizeof(*all));
+
+    all->count = count;
+    all->now_us = 1000 * 1000;
+    for (uint32_t i = 0; i < count; i++) {
+        all->members[i].id = REPLICA_ID(i);
+        snprintf(all->members[i].name, sizeof(all->members[i].name), "n%u", i + 1);
+        snprintf(all->members[i].peer, sizeof(all->members[i].peer), "127.0.0.1:%u", 9000 + i);
+        all->nodes[i].all = all;
+        all->nodes[i].fs = fs_mem_new();
+        all->nodes[i].store = fake_store_new();
+    }
+    for (uint32_t i = 0; i < count; i++)
+        replicas_start(all, i);
+    return all;
+}
+
+void replicas_free(struct replicas *all)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        if (all->nodes[i].replica != NULL)
+            replicas_kill(all, i);
+        all->nodes[i].fs->ops->free(all->nodes[i].fs);
+        fake_store_free(all->nodes[i].store);
+    }
+    free(all);
+}
+
+void replicas_cut(struct replicas *all, uint32_t n, bool is_cut)
+{
+    for (uint32_t i = 0; i < all->count; i++)
+        all->cut[n][i] = all->cut[i][n] = is_cut && i != n;
+}
+
+/* --- time --- */
+
+static bool turn(struct replicas_node *n)
+{
+    bool any = false;
+    struct list *link;
+
+    if (n->replica == NULL)
+        return false;
+    env_test_run(&n->e);
+    assert_int_equal(n->e.exit_code, 0);
+    while (!n->is_storage_slow && (link = list_pop(&n->applies)) != NULL) {
+        run_apply(n, container_of(link, struct apply_job, link));
+        any = true;
+    }
+    replica_turn(n->replica);
+    return any || replica_deadline_us(n->replica) == 0;
+}
+
+static bool deliver(struct replicas *all)
+{
+    uint32_t count = all->used;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct replicas_frame frame = all->frames[all->first];
+
+        all->first = (all->first + 1) % FRAMES_MAX;
+        all->used--;
+        if (frame.payload == NULL)
+            continue;
+        if (all->nodes[frame.to].replica != NULL)
+            replica_frame(all->nodes[frame.to].replica, REPLICA_ID(frame.from), frame.type,
+                          frame.payload);
+        blob_unref(frame.payload);
+    }
+    return count > 0;
+}
+
+static bool has_jobs(const struct replicas_node *n)
+{
+    for (int i = 0; i < ENV_QUEUE_COUNT; i++) {
+        if (!list_is_empty(&n->e.waiting[i]))
+            return true;
+    }
+    return false;
+}
+
+void replicas_settle(struct replicas *all)
+{
+    bool any = true;
+
+    for (int rounds = 0; any; rounds++) {
+        assert_true(rounds < 10000);
+        any = false;
+        for (uint32_t i = 0; i < all->count; i++)
+            any = turn(&all->nodes[i]) || any;
+        any = deliver(all) || any;
+        for (uint32_t i = 0; i < all->count && !any; i++)
+            any = all->nodes[i].replica != NULL && has_jobs(&all->nodes[i]);
+    }
+}
+
+void replicas_run(struct replicas *all, uint64_t us)
+{
+    uint64_t end = all->now_us + us;
+
+    replicas_settle(all);
+    while (all->now_us < end) {
+        all->now_us += T_US / 40;
+        for (uint32_t i = 0; i < all->count; i++)
+            all->nodes[i].e.now_us = all->now_us;
+        replicas_settle(all);
+    }
+}
+
+struct api_node_view replicas_view(const struct replicas *all, uint32_t n)
+{
+    struct api_node_view view;
+
+    replica_node_view(all->nodes[n].replica, &view);
+    return view;
+}
+
+static bool is_cut_off(const struct replicas *all, uint32_t n)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        if (i != n && !all->cut[n][i] && !all->cut[i][n])
+            return false;
+    }
+    return all->count > 1;
+}
+
+uint32_t replicas_leader(struct replicas *all)
+{
+    for (int i = 0; i < 100; i++) {
+        for (uint32_t n = 0; n < all->count; n++) {
+            if (all->nodes[n].replica != NULL && !is_cut_off(all, n) &&
+                replicas_view(all, n).role == API_ROLE_LEADER) {
+                replicas_run(all, T_US / 2); /* its no-op is committed, all know it */
+                return n;
+            }
+        }
+        replicas_run(all, T_US / 10);
+    }
+    fail_msg("nobody leads");
+    return 0;
+}
+
+/* --- clients --- */
+
+static void write_done(struct api_write *write)
+{
+    container_of(write, struct client_write, write)->done++;
+}
+
+static void put(struct replicas *all, uint32_t n, struct client_write *w, const char *key,
+                const char *value, uint32_t flags)
+{
+    struct kv_command command = {.op = KV_OP_PUT,
+                                 .flags = flags,
+                                 .key = {key, strlen(key)},
+                                 .value = {value, strlen(value)}};
+
+    *w = (struct client_write){.write = {.done = write_done}};
+    list_init(&w->write.link);
+    w->write.command = kv_command_encode(&command);
+    replica_write(all->nodes[n].replica, &w->write);
+}
+
+void replicas_write(struct replicas *all, uint32_t n, struct client_write *w, const char *key,
+                    const char *value)
+{
+    put(all, n, w, key, value, 0);
+}
+
+void replicas_create(struct replicas *all, uint32_t n, struct client_write *w, const char *key,
+                     const char *value)
+{
+    put(all, n, w, key, value, KV_IF_ABSENT);
+}
+
+static void read_done(struct api_barrier *barrier)
+{
+    container_of(barrier, struct client_read, barrier)->done++;
+}
+
+void replicas_read(struct replicas *all, uint32_t n, struct client_read *r)
+{
+    *r = (struct client_read){.barrier = {.done = read_done}};
+    list_init(&r->barrier.link);
+    replica_barrier(all->nodes[n].replica, &r->barrier);
+}

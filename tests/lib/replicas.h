@@ -1,0 +1,79 @@
+/* Up to three real replicas in one process: a virtual clock, disks in memory, storage that applies
+ * at once, and frames that travel when the test says so.  The node's own code runs, all of it that
+ * is pure; only the loop, the sockets and the plugins are not there. */
+#ifndef TESTS_REPLICAS_H
+#define TESTS_REPLICAS_H
+
+#include "base/buf.h"
+#include "env_test.h"
+#include "fake_store.h"
+#include "kv/machine.h"
+#include "node/replica.h"
+
+enum { REPLICAS_MAX = 3, FRAMES_MAX = 4096, FRAME_TYPES = 16 };
+#define T_US          ((uint64_t)400 * 1000)  /* election timeout */
+#define TIMEOUT_US    ((uint64_t)3000 * 1000) /* of requests */
+#define REPLICA_ID(n) ((raft_id)(n) + 1)
+
+struct replicas;
+
+struct replicas_node {
+    struct replicas *all;
+    struct env_test e;
+    struct fs *fs;
+    struct fake_store *store;
+    struct kv_machine *machine;
+    struct replica *replica; /* NULL: not running */
+    struct list applies;
+    bool is_storage_slow; /* applies nothing */
+    bool has_log;
+};
+
+struct replicas_frame {
+    uint32_t from, to;
+    uint8_t type;
+    struct blob *payload;
+};
+
+struct replicas {
+    uint64_t now_us;
+    uint32_t count;
+    struct replicas_node nodes[REPLICAS_MAX];
+    struct replica_member members[REPLICAS_MAX];
+    struct replicas_frame frames[FRAMES_MAX]; /* under way, a ring */
+    uint32_t first, used;
+    bool cut[REPLICAS_MAX][REPLICAS_MAX]; /* from, to: frames vanish, nobody is told */
+    bool drops[FRAME_TYPES];              /* frames of this type vanish */
+    unsigned sent[FRAME_TYPES];
+    size_t longest[FRAME_TYPES]; /* payload */
+};
+
+struct replicas *replicas_new(uint32_t count); /* running, nobody leads yet */
+void replicas_free(struct replicas *all);
+void replicas_start(struct replicas *all, uint32_t n);
+/* As a killed process: the disk and the storage stay, connections break. */
+void replicas_kill(struct replicas *all, uint32_t n);
+void replicas_cut(struct replicas *all, uint32_t n, bool is_cut); /* from all others */
+
+/* All that can happen now; time stands still. */
+void replicas_settle(struct replicas *all);
+void replicas_run(struct replicas *all, uint64_t us);
+uint32_t replicas_leader(struct replicas *all); /* waits for one */
+struct api_node_view replicas_view(const struct replicas *all, uint32_t n);
+
+struct client_write {
+    struct api_write write;
+    unsigned done; /* how often it was answered: once at most */
+};
+/* As replicas_write, but only if there is no such key. */
+void replicas_create(struct replicas *all, uint32_t n, struct client_write *w, const char *key,
+                     const char *value);
+void replicas_write(struct replicas *all, uint32_t n, struct client_write *w, const char *key,
+                    const char *value);
+struct client_read {
+    struct api_barrier barrier;
+    unsigned done;
+};
+void replicas_read(struct replicas *all, uint32_t n, struct client_read *r);
+
+#endif

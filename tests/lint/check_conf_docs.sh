@@ -1,0 +1,64 @@
+#!/bin/sh
+# Every key and every option is in the manual pages and in the sample, with the same default.
+set -u
+
+dkvd="${DKV_BUILDDIR:?}/dkvd"
+docs="${DKV_SRCDIR:?}/docs"
+dir=$(mktemp -d) || exit 99
+trap 'rm -rf "$dir"' EXIT
+n=0
+
+ok() { # ok NAME FILE: FILE has what is wrong
+    n=$((n + 1))
+    if [ ! -s "$2" ]; then
+        echo "ok $n - $1"
+    else
+        echo "not ok $n - $1"
+        sed 's/^/# /' "$2"
+    fi
+}
+
+"$dkvd" --print-sample-config >"$dir/sample" && "$dkvd" --help >"$dir/help" || exit 99
+
+# section.key value
+awk '/^\[/ { section = substr($0, 2, length($0) - 2) }
+     /^#?[a-z_]+ = / { sub(/^#/, ""); key = $1; sub(/^[a-z_]+ = /, "")
+                       print section "." key " " $0 }' "$dir/sample" >"$dir/sample.keys"
+awk '/^\.Ss Section / { section = $3 }
+     /^\.It Cm / && section != "" { if (key != "") print key, value; key = section "." $3; value = "" }
+     /^\.Li / && default { sub(/^\.Li /, ""); sub(/ \.$/, ""); value = $0 }
+     { default = /^Default:$/ }
+     /^\.Sh / && section != "" { print key, value; exit }' "$docs/dkv.conf.5" >"$dir/man.keys"
+
+cut -d' ' -f1 "$dir/sample.keys" >"$dir/a"
+cut -d' ' -f1 "$dir/man.keys" >"$dir/b"
+[ -s "$dir/a" ] || exit 99
+diff "$dir/a" "$dir/b" >"$dir/wrong"
+ok "dkv.conf(5) has the keys of the sample, in its order" "$dir/wrong"
+
+while read -r key value; do
+    [ -z "$value" ] || grep -qxF "$key $value" "$dir/sample.keys" ||
+        echo "dkv.conf(5): $key has default $value, the sample does not"
+done <"$dir/man.keys" >"$dir/wrong"
+ok "dkv.conf(5) has the defaults of the sample" "$dir/wrong"
+
+cmp "$dir/sample" "$DKV_SRCDIR/conf/dkv.conf" >"$dir/wrong" 2>&1
+ok "conf/dkv.conf is what dkvd --print-sample-config prints" "$dir/wrong"
+
+grep -o -- '--[a-z-]*' "$dir/help" | sort -u | while read -r option; do
+    grep -qE "Fl (h , Fl |V , Fl |c , Fl )?-${option#--}( |\$)" "$docs/dkvd.8" ||
+        echo "dkvd(8): $option is missing"
+done >"$dir/wrong"
+ok "dkvd(8) has every option of --help" "$dir/wrong"
+
+if command -v mandoc >/dev/null; then
+    for page in dkvd.8 dkv.conf.5; do
+        mandoc -Tlint -Wwarning "$docs/$page"
+    done >"$dir/wrong" 2>&1
+    ok "mandoc finds nothing wrong with the pages" "$dir/wrong"
+else
+    n=$((n + 1))
+    echo "ok $n # SKIP mandoc is not installed (package mandoc)"
+fi
+
+echo "1..$n"

@@ -1,0 +1,9 @@
+/* Refused by the loader: is called otherwise inside. */
+#include <stddef.h>
+
+#include "dkv/storage.h"
+
+static const struct dkv_storage_ops ops = {.size = sizeof(struct dkv_storage_ops)};
+
+DKV_PLUGIN_DECLARE(.name = "good_name", .version = "1.0", .kind = DKV_PLUGIN_STORAGE,
+                   .ops.storage = &ops);

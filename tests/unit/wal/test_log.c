@@ -1,0 +1,222 @@
+/* The log over a disk in memory: what is written comes back, and a full or failing disk takes
+ * nothing back that was promised. */
+#include "tests/unit/wal/log_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* --- what is written comes back --- */
+
+static void test_entries_come_back_over_many_segments_and_starts(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int round = 0; round < 4; round++) {
+        log_write(f, 300);
+        log_write(f, 1);
+        log_assert_readable(f, 1, f->last);
+        log_reopen(f);
+        assert_true(f->found.last_index == (raft_index)(round + 1) * 301);
+        log_assert_readable(f, 1, f->last);
+    }
+}
+
+static void test_batches_gather_while_one_is_written(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t ops;
+
+    log_write(f, 1);
+    log_submit(f, 1, 0);
+    ops = fs_mem_ops(f->fs);
+    for (int i = 0; i < 20; i++)
+        log_submit(f, 1, 0);
+    env_test_run(&f->e);
+    assert_true(f->durable == f->ticket);
+    assert_true(fs_mem_ops(f->fs) - ops <= 2 * 3); /* two writes and a sync, twice */
+}
+
+static void test_truncated_entries_stay_away(void **state)
+{
+    struct fixture *f = *state;
+
+    log_write(f, 50);
+    f->term = 2;
+    log_submit(f, 5, 20);
+    env_test_run(&f->e);
+    log_reopen(f);
+    assert_true(f->found.last_index == 24);
+    assert_int_equal(f->found.runs_count, 2);
+    assert_true(f->found.runs[1].first == 20 && f->found.runs[1].term == 2);
+    log_assert_readable(f, 1, 24);
+}
+
+static void test_r_p10_the_vote_survives_with_one_copy_damaged(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int copy = 0; copy < 2; copy++) {
+        size_t len;
+
+        f->term++;
+        log_submit(f, 0, f->last == 0 ? 0 : f->last);
+        log_write(f, 3);
+        log_close(f);
+        fs_mem_bytes(f->fs, "wal/vote", &len)[copy * 4096 + 60] ^= 1;
+        env_test_init(&f->e, f->fs, 5);
+        log_open(f);
+        assert_true(f->found.hard.vote == 1);
+    }
+}
+
+static void test_compaction_removes_whole_segments_and_keeps_the_base(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t before;
+
+    log_write(f, 1000);
+    before = wal_bytes(f->wal);
+    wal_compact(f->wal, 900, 1, "members", 7);
+    env_test_run(&f->e);
+    assert_true(wal_bytes(f->wal) < before);
+    log_assert_readable(f, 901, 1000);
+    log_reopen(f);
+    assert_true(f->found.base_index == 900 && f->found.base_term == 1);
+    assert_int_equal(f->found.base_data_len, 7);
+    assert_memory_equal(f->found.base_data, "members", 7);
+    assert_true(f->found.last_index == 1000);
+    log_assert_readable(f, 901, 1000);
+}
+
+static bool is_blank(struct fixture *f, const char *name)
+{
+    char path[64];
+    uint8_t *bytes;
+    size_t len;
+
+    snprintf(path, sizeof(path), "wal/%s", name);
+    bytes = fs_mem_bytes(f->fs, path, &len);
+    assert_int_equal(len, SEGMENT);
+    while (len > 0 && bytes[len - 1] == 0)
+        len--;
+    return len == 0;
+}
+
+static void test_a_segment_that_was_cut_off_becomes_a_spare(void **state)
+{
+    struct fixture *f = *state;
+    struct names old, spare;
+
+    for (int round = 0; round < 6; round++) {
+        log_write(f, 700);
+        wal_compact(f->wal, f->last - 10, 1, "members", 7);
+        env_test_run(&f->e);
+        old = log_files(f, ".old");
+        assert_int_equal(old.count, 1);
+        if (round == 3)
+            log_reopen(f); /* one that waits survives a restart */
+        assert_string_equal(log_files(f, ".old").items[0], old.items[0]);
+        while (log_files(f, ".old").count > 0)
+            log_write(f, 5); /* until one spare is taken, and a new one made */
+        spare = log_files(f, ".spare");
+        assert_int_equal(spare.count, 2);
+        for (int i = 0; i < spare.count; i++)
+            assert_true(is_blank(f, spare.items[i]));
+    }
+    log_reopen(f);
+    log_assert_readable(f, f->found.base_index + 1, f->last);
+}
+
+static void test_a_log_that_is_cut_regularly_needs_no_space_on_a_full_disk(void **state)
+{
+    struct fixture *f = *state;
+
+    log_write(f, 700);
+    wal_compact(f->wal, f->last - 10, 1, "members", 7);
+    env_test_run(&f->e);
+    fs_mem_set_capacity(f->fs, 1);
+    for (int round = 0; round < 20; round++) {
+        log_write(f, 100);
+        wal_compact(f->wal, f->last - 10, 1, "members", 7);
+        env_test_run(&f->e);
+        assert_false(wal_is_full(f->wal));
+    }
+    fs_mem_set_capacity(f->fs, 1u << 30);
+}
+
+static void test_a_reset_begins_anew_after_the_snapshot(void **state)
+{
+    struct fixture *f = *state;
+
+    log_write(f, 100);
+    wal_compact(f->wal, 50, 1, "old", 3); /* under way: the reset waits for it */
+    wal_submit_reset(f->wal, 5000, 3, "new", 3);
+    env_test_run(&f->e);
+    assert_int_equal(f->resets, 1);
+    f->last = 5000;
+    log_write(f, 10);
+    log_reopen(f);
+    assert_true(f->found.base_index == 5000 && f->found.base_term == 3);
+    assert_memory_equal(f->found.base_data, "new", 3);
+    assert_true(f->found.last_index == 5010);
+    log_assert_readable(f, 5001, 5010);
+}
+
+/* --- the disk fails or is full --- */
+
+static void test_a_failed_sync_ends_the_node_and_nothing_is_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t ops;
+
+    log_write(f, 3);
+    log_submit(f, 1, 0);
+    fs_mem_fail_at(f->fs, 3, DKV_EIO); /* data, headers, sync */
+    env_test_run(&f->e);
+    assert_int_equal(f->e.exit_code, 74);
+    assert_true(f->durable == f->ticket - 1);
+    ops = fs_mem_ops(f->fs);
+    log_submit(f, 1, 0);
+    env_test_run(&f->e);
+    assert_true(fs_mem_ops(f->fs) == ops);
+}
+
+static void test_r_p8_a_full_disk_stops_nothing_that_was_promised(void **state)
+{
+    struct fixture *f = *state;
+
+    fs_mem_set_capacity(f->fs, 1);
+    while (!wal_is_full(f->wal) && f->last < 5000)
+        log_write(f, 50);
+    assert_true(wal_is_full(f->wal));
+    assert_int_equal(f->e.exit_code, 0);
+    fs_mem_set_capacity(f->fs, 1u << 30);
+    f->e.now_us += 5000000;
+    wal_tick(f->wal, f->e.now_us);
+    env_test_run(&f->e);
+    assert_false(wal_is_full(f->wal));
+    log_write(f, 500);
+    log_reopen(f);
+    log_assert_readable(f, 1, f->last);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_LOG(test_entries_come_back_over_many_segments_and_starts),
+        WITH_LOG(test_batches_gather_while_one_is_written),
+        WITH_LOG(test_truncated_entries_stay_away),
+        WITH_LOG(test_r_p10_the_vote_survives_with_one_copy_damaged),
+        WITH_LOG(test_compaction_removes_whole_segments_and_keeps_the_base),
+        WITH_LOG(test_a_segment_that_was_cut_off_becomes_a_spare),
+        WITH_LOG(test_a_log_that_is_cut_regularly_needs_no_space_on_a_full_disk),
+        WITH_LOG(test_a_reset_begins_anew_after_the_snapshot),
+        WITH_LOG(test_a_failed_sync_ends_the_node_and_nothing_is_tried_again),
+        WITH_LOG(test_r_p8_a_full_disk_stops_nothing_that_was_promised),
+    };
+
+    return cmocka_run_group_tests_name("wal", tests, NULL, NULL);
+}
