@@ -147,13 +147,14 @@ static uint32_t encode_members(const struct raft_members *members, uint8_t **to)
 static raft_index cut_point(const struct replica *r, raft_index safe)
 {
     struct raft_status status;
-    uint64_t bytes = wal_bytes(r->wal), per_entry, keep;
+    uint64_t bytes, per_entry, keep;
     raft_index cut;
 
     raft_status(r->raft, &status);
     cut = safe < r->state.index ? safe : r->state.index;
     if (status.last <= status.compacted)
         return 0;
+    bytes = wal_bytes_after(r->wal, status.compacted);
     per_entry = bytes / (status.last - status.compacted) + 1;
     keep = r->config.log_keep_bytes / per_entry;
     if (status.last < keep)
@@ -166,12 +167,13 @@ static raft_index cut_point(const struct replica *r, raft_index safe)
 
 static void cut_log(struct replica *r, raft_index safe)
 {
-    raft_index cut = r->fetches > 0 ? 0 : cut_point(r, safe);
+    raft_index cut = cut_point(r, safe);
     struct raft_event event = {.type = RAFT_COMPACTED};
     uint8_t *members = NULL;
     uint32_t members_len;
 
-    if (cut == 0)
+    r->snapshots->cut_later = r->fetches > 0 ? safe : 0; /* what is being read has to stay */
+    if (cut == 0 || r->fetches > 0)
         return;
     event.compacted.index = cut;
     event.compacted.term = raft_term_at(r->raft, cut);
@@ -223,9 +225,10 @@ static void save_done(struct env_job *job)
     }
     s->making = MAKING_NOTHING;
     s->file_wanted = false;
-    s->newest = (struct snapshot_file){s->info->index, s->info->term};
     log_info("snapshot", "snapshot.made", "a snapshot is complete",
-             LOG_U64("index", s->newest.index), LOG_U64("keys", s->info->keys), LOG_END);
+             LOG_U64("index", s->info->index), LOG_U64("keys", s->info->keys), LOG_END);
+    if (s->newest.index < s->info->index) /* else the leader's came in the meantime */
+        s->newest = (struct snapshot_file){s->info->index, s->info->term};
     if (!r->config.storage_is_durable)
         cut_log(r, s->newest.index);
     snapshot__start_waiting(r);
@@ -236,10 +239,17 @@ static void pin_done(struct apply_job *job)
     struct replica *r = job->owner;
     struct snapshots *s = r->snapshots;
     const struct raft_members *members;
+    struct raft_status status;
     uint8_t *encoded = NULL;
 
     if (job->status != DKV_OK) {
         made_nothing(r, job->err.text);
+        return;
+    }
+    raft_status(r->raft, &status);
+    if (job->state.index < status.compacted) { /* the leader's snapshot overtook this one */
+        let_view_go(s);
+        s->making = MAKING_NOTHING;
         return;
     }
     if (s->info == NULL)
@@ -279,17 +289,36 @@ static void post(struct replica *r, enum apply_kind kind, enum snapshot_making m
     r->config.ops->apply(r->config.ctx, &s->apply_job);
 }
 
+/* Storage in memory: as long as a restart would have to read.  Storage that keeps its content: as
+ * long as it can be made shorter. */
+static bool log_is_long(const struct replica *r)
+{
+    raft_index from = r->snapshots->newest.index;
+    struct raft_status status;
+
+    if (r->config.storage_is_durable) {
+        raft_status(r->raft, &status);
+        from = status.compacted;
+    }
+    return wal_bytes_after(r->wal, from) > r->config.log_bytes_max &&
+           (!r->config.storage_is_durable || cut_point(r, r->state.index) != 0);
+}
+
 void replica__maybe_compact(struct replica *r)
 {
     struct snapshots *s = r->snapshots;
-    bool log_is_long = wal_bytes(r->wal) > r->config.log_bytes_max;
+    bool is_long;
 
-    if (s->making != MAKING_NOTHING || s->retry_us > r->now_us || s->install.index != 0 ||
-        r->config.is_volatile || r->state.index == 0)
+    if (r->config.is_volatile || s->install.index != 0 || r->state.index == 0)
         return;
-    if (s->file_wanted || (log_is_long && !r->config.storage_is_durable))
+    if (s->cut_later != 0 && r->fetches == 0)
+        cut_log(r, s->cut_later);
+    if (s->making != MAKING_NOTHING || s->retry_us > r->now_us)
+        return;
+    is_long = log_is_long(r);
+    if (s->file_wanted || (is_long && !r->config.storage_is_durable))
         post(r, APPLY_PIN, MAKING_PIN, pin_done);
-    else if (log_is_long)
+    else if (is_long)
         post(r, APPLY_SYNC, MAKING_SYNC, sync_done);
 }
 

@@ -64,7 +64,8 @@ struct snapshots {
     struct snapshot_file newest;
 
     enum snapshot_making making;
-    bool file_wanted; /* a peer needs one */
+    bool file_wanted;     /* a peer needs one */
+    raft_index cut_later; /* the log can be cut up to here once nobody reads it; 0 = no */
     uint64_t retry_us;
     struct apply_job apply_job; /* sync and pin */
     struct env_job save_job;

@@ -94,12 +94,19 @@ void wal__segment_cut(struct wal__segment *s, raft_index from)
         s->first = 0;
 }
 
-uint64_t wal_bytes(const struct wal *wal)
+static uint64_t segment_bytes_after(const struct wal__segment *s, raft_index index)
+{
+    if (s->first == 0 || s->count == 0 || index >= s->first + s->count - 1)
+        return 0;
+    return s->data_end - (uint64_t)s->offsets[index < s->first ? 0 : index + 1 - s->first] * 8;
+}
+
+uint64_t wal_bytes_after(const struct wal *wal, raft_index index)
 {
     uint64_t bytes = 0;
 
     for (uint32_t i = 0; i < wal->segments_count; i++)
-        bytes += wal->segments[i].data_end - wal__data_offset(wal->segments[i].super.file_bytes);
+        bytes += segment_bytes_after(&wal->segments[i], index);
     return bytes;
 }
 

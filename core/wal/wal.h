@@ -108,8 +108,9 @@ void wal_read(struct wal *wal, struct wal_read *read);
 void wal_compact(struct wal *wal, raft_index index, raft_term term, const void *base_data,
                  uint32_t base_data_len);
 
-uint64_t wal_bytes(const struct wal *wal); /* of all segments, as far as they are filled */
-bool wal_is_full(const struct wal *wal);   /* no spare segment can be made: refuse proposals */
+/* What the entries after index take on disk, headers and padding included. */
+uint64_t wal_bytes_after(const struct wal *wal, raft_index index);
+bool wal_is_full(const struct wal *wal); /* no spare segment can be made: refuse proposals */
 void wal_tick(struct wal *wal, uint64_t now_us); /* tries again to make spares */
 
 /* Writes what is queued, seals the log, blocking: no job may be under way any more. */

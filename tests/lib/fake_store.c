@@ -193,20 +193,26 @@ static void fake_reader_close(struct dkv_reader *reader)
     free(reader);
 }
 
-/* The view is the store itself: tests do not write while they save. */
 struct fake_snapshot {
     struct dkv_snapshot base;
+    struct fake_store *copy;
     size_t next;
 };
 
 static int fake_snapshot_open(struct dkv_store *store, struct event_base *base,
                               struct dkv_snapshot **snapshot_out)
 {
+    struct fake_store *from = container_of(store, struct fake_store, base);
     struct fake_snapshot *s = xcalloc(1, sizeof(*s));
 
     (void)base;
     s->base.store = store;
-    s->base.index = container_of(store, struct fake_store, base)->index;
+    s->base.index = from->index;
+    s->copy = fake_store_new();
+    from->snapshots++;
+    for (size_t i = 0; i < from->count; i++)
+        insert_at(s->copy, i, (struct dkv_slice){from->pairs[i].key, from->pairs[i].key_len},
+                  (struct dkv_slice){from->pairs[i].value, from->pairs[i].value_len});
     *snapshot_out = &s->base;
     return DKV_OK;
 }
@@ -214,7 +220,7 @@ static int fake_snapshot_open(struct dkv_store *store, struct event_base *base,
 static int fake_snapshot_read(struct dkv_snapshot *snapshot, struct dkv_snapshot_read *read)
 {
     struct fake_snapshot *s = container_of(snapshot, struct fake_snapshot, base);
-    struct fake_store *store = container_of(snapshot->store, struct fake_store, base);
+    const struct fake_store *store = s->copy;
     size_t bytes = 0;
 
     while (s->next < store->count && bytes < read->bytes_max) {
@@ -231,7 +237,10 @@ static int fake_snapshot_read(struct dkv_snapshot *snapshot, struct dkv_snapshot
 
 static void fake_snapshot_close(struct dkv_snapshot *snapshot)
 {
-    free(container_of(snapshot, struct fake_snapshot, base));
+    struct fake_snapshot *s = container_of(snapshot, struct fake_snapshot, base);
+
+    fake_store_free(s->copy);
+    free(s);
 }
 
 struct fake_restore {

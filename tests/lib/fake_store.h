@@ -19,7 +19,7 @@ struct fake_store {
     bool late;
     int fail_apply; /* a status that the next apply answers, once */
     int fail_get;
-    unsigned applies, gets;
+    unsigned applies, gets, snapshots; /* calls */
     struct dkv_op *waiting[4096];
     int (*waiting_run[4096])(struct fake_store *store, struct dkv_op *op);
     size_t waiting_count;

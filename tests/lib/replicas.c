@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "fs_mem.h"
 #include "kv/command.h"
+#include "kv/snapshot.h"
 
 static struct replicas_node *node_of(void *ctx)
 {
@@ -65,21 +66,36 @@ static const struct replica_ops ops = {
 
 static int restore(void *ctx, const char *path, struct kv_state *state_out, struct dkv_error *err)
 {
-    (void)ctx;
-    (void)path;
-    (void)state_out;
-    return dkv_error_set(err, DKV_ENOTSUP, "no snapshots here");
+    struct replicas_node *n = node_of(ctx);
+    int status = kv_snapshot_restore(n->fs, path, &n->store->base, err);
+
+    if (status == DKV_OK)
+        status = kv_machine_reload(n->machine, err);
+    *state_out = *kv_machine_state(n->machine);
+    return status;
+}
+
+static int run_job(struct replicas_node *n, struct apply_job *job)
+{
+    struct kv_state state;
+
+    switch (job->kind) {
+    case APPLY_ENTRIES:
+        return kv_machine_apply(n->machine, &job->batch);
+    case APPLY_SYNC:
+        job->durable_index = n->store->index;
+        return DKV_OK;
+    case APPLY_PIN:
+        return n->store->base.ops->snapshot_open(&n->store->base, NULL, &job->view);
+    case APPLY_RESTORE:
+        return restore(n, job->path, &state, &job->err);
+    }
+    return DKV_EINVAL;
 }
 
 static void run_apply(struct replicas_node *n, struct apply_job *job)
 {
-    job->status = DKV_OK;
-    if (job->kind == APPLY_ENTRIES)
-        job->status = kv_machine_apply(n->machine, &job->batch);
-    else if (job->kind == APPLY_SYNC)
-        job->durable_index = n->store->index;
-    else
-        job->status = dkv_error_set(&job->err, DKV_ENOTSUP, "no snapshots here");
+    job->status = run_job(n, job);
     job->state = *kv_machine_state(n->machine);
     job->done(job);
 }
@@ -98,7 +114,7 @@ static void configure(struct replicas *all, uint32_t number, struct replica_conf
                                  .members_count = all->count,
                                  .http_address = "127.0.0.1:1",
                                  .storage_name = "fake",
-                                 .storage_is_durable = true,
+                                 .storage_is_durable = !all->is_in_memory,
                                  .has_log = n->has_log,
                                  .state = *kv_machine_state(n->machine),
                                  .heartbeat_us = T_US / 4,
@@ -112,7 +128,8 @@ static void configure(struct replicas *all, uint32_t number, struct replica_conf
                                  .log_memory_bytes = 1 << 20,
                                  .segment_bytes = 256 << 10,
                                  .spare_segments = 2,
-                                 .log_bytes_max = 64 << 20,
+                                 .log_bytes_max = LOG_SIZE,
+                                 .log_keep_bytes = LOG_SIZE / 4,
                                  .chunk_bytes = 64 << 10,
                                  .key_max = 500,
                                  .value_max = 64 << 10};
@@ -161,6 +178,10 @@ void replicas_kill(struct replicas *all, uint32_t number)
     env_test_run(&n->e);
     replica_close(&n->replica);
     kv_machine_close(&n->machine);
+    if (all->is_in_memory) {
+        fake_store_free(n->store);
+        n->store = fake_store_new();
+    }
     drop_frames(all, number);
     for (uint32_t i = 0; i < all->count; i++) {
         if (all->nodes[i].replica != NULL)
@@ -168,10 +189,11 @@ void replicas_kill(struct replicas *all, uint32_t number)
     }
 }
 
-struct replicas *replicas_new(uint32_t count)
+static struct replicas *new_replicas(uint32_t count, bool is_in_memory)
 {
     struct replicas *all = xcalloc(1, sizeof(*all));
 
+    all->is_in_memory = is_in_memory;
     all->count = count;
     all->now_us = 1000 * 1000;
     for (uint32_t i = 0; i < count; i++) {
@@ -185,6 +207,16 @@ struct replicas *replicas_new(uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         replicas_start(all, i);
     return all;
+}
+
+struct replicas *replicas_new(uint32_t count)
+{
+    return new_replicas(count, false);
+}
+
+struct replicas *replicas_new_in_memory(uint32_t count)
+{
+    return new_replicas(count, true);
 }
 
 void replicas_free(struct replicas *all)

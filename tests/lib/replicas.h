@@ -12,6 +12,7 @@
 
 enum { REPLICAS_MAX = 3, FRAMES_MAX = 4096, FRAME_TYPES = 16 };
 #define T_US          ((uint64_t)400 * 1000)  /* election timeout */
+#define LOG_SIZE      ((uint64_t)16 << 10)    /* a longer log is cut */
 #define TIMEOUT_US    ((uint64_t)3000 * 1000) /* of requests */
 #define REPLICA_ID(n) ((raft_id)(n) + 1)
 
@@ -36,6 +37,7 @@ struct replicas_frame {
 };
 
 struct replicas {
+    bool is_in_memory; /* storage forgets when its node is killed */
     uint64_t now_us;
     uint32_t count;
     struct replicas_node nodes[REPLICAS_MAX];
@@ -48,10 +50,13 @@ struct replicas {
     size_t longest[FRAME_TYPES]; /* payload */
 };
 
-struct replicas *replicas_new(uint32_t count); /* running, nobody leads yet */
+/* Running, nobody leads yet. */
+struct replicas *replicas_new(uint32_t count);
+struct replicas *replicas_new_in_memory(uint32_t count);
 void replicas_free(struct replicas *all);
 void replicas_start(struct replicas *all, uint32_t n);
-/* As a killed process: the disk and the storage stay, connections break. */
+/* As a killed process: the disk stays, and so does storage that is not in memory; connections
+ * break. */
 void replicas_kill(struct replicas *all, uint32_t n);
 void replicas_cut(struct replicas *all, uint32_t n, bool is_cut); /* from all others */
 

@@ -78,10 +78,10 @@ static void test_compaction_removes_whole_segments_and_keeps_the_base(void **sta
     uint64_t before;
 
     log_write(f, 1000);
-    before = wal_bytes(f->wal);
+    before = wal_bytes_after(f->wal, 0);
     wal_compact(f->wal, 900, 1, "members", 7);
     env_test_run(&f->e);
-    assert_true(wal_bytes(f->wal) < before);
+    assert_true(wal_bytes_after(f->wal, 0) < before);
     log_assert_readable(f, 901, 1000);
     log_reopen(f);
     assert_true(f->found.base_index == 900 && f->found.base_term == 1);
@@ -89,6 +89,29 @@ static void test_compaction_removes_whole_segments_and_keeps_the_base(void **sta
     assert_memory_equal(f->found.base_data, "members", 7);
     assert_true(f->found.last_index == 1000);
     log_assert_readable(f, 901, 1000);
+}
+
+/* Entry i has i % 200 bytes, a header of 64 at most, and starts at a multiple of 8. */
+static void test_bytes_after_an_entry_are_those_of_the_entries_that_follow(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t after = 0;
+
+    assert_true(wal_bytes_after(f->wal, 0) == 0);
+    log_write(f, 1000); /* several segments */
+    assert_true(wal_bytes_after(f->wal, 1000) == 0);
+    assert_true(wal_bytes_after(f->wal, 1001) == 0);
+    for (raft_index i = 999; i > 0; i--) {
+        uint64_t grown = wal_bytes_after(f->wal, i) - after;
+
+        assert_true(grown >= (i + 1) % 200 && grown <= 2 * 4096);
+        after += grown;
+    }
+    log_submit(f, 1, 501);
+    env_test_run(&f->e);
+    assert_true(wal_bytes_after(f->wal, 500) < 1000 && wal_bytes_after(f->wal, 501) == 0);
+    log_reopen(f);
+    assert_true(wal_bytes_after(f->wal, 500) > 0 && wal_bytes_after(f->wal, 501) == 0);
 }
 
 static bool is_blank(struct fixture *f, const char *name)
@@ -210,6 +233,7 @@ int main(void)
         WITH_LOG(test_batches_gather_while_one_is_written),
         WITH_LOG(test_truncated_entries_stay_away),
         WITH_LOG(test_r_p10_the_vote_survives_with_one_copy_damaged),
+        WITH_LOG(test_bytes_after_an_entry_are_those_of_the_entries_that_follow),
         WITH_LOG(test_compaction_removes_whole_segments_and_keeps_the_base),
         WITH_LOG(test_a_segment_that_was_cut_off_becomes_a_spare),
         WITH_LOG(test_a_log_that_is_cut_regularly_needs_no_space_on_a_full_disk),
