@@ -119,7 +119,7 @@ static void take_reads(struct replica *r, const struct raft_output *out)
     for (uint32_t i = 0; i < out->reads_ok_count; i++)
         replica__read_ready(r, out->reads_ok[i].context, out->reads_ok[i].index);
     for (uint32_t i = 0; i < out->reads_failed_count; i++)
-        replica__read_failed(r, out->reads_failed[i].context);
+        replica__read_failed(r, &out->reads_failed[i]);
 }
 
 static void take_transfers(struct replica *r, const struct raft_output *out)

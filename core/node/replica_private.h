@@ -69,6 +69,7 @@ struct replica {
 
     /* Reads. */
     struct list barriers_new;
+    uint64_t reads_pause_us;      /* the leader refused: it is not asked before */
     struct list batches;          /* asked of Raft */
     struct list barriers_waiting; /* confirmed; ordered by index; wait for the apply */
     uint64_t next_batch;
@@ -130,7 +131,7 @@ void replica__cancel_writes(struct replica *r);
 /* replica_reads.c */
 void replica__ask_reads(struct replica *r);
 void replica__read_ready(struct replica *r, uint64_t batch, raft_index index);
-void replica__read_failed(struct replica *r, uint64_t batch);
+void replica__read_failed(struct replica *r, const struct raft_read_failed *failed);
 void replica__release_barriers(struct replica *r);
 void replica__expire_reads(struct replica *r);
 void replica__cancel_reads(struct replica *r);

@@ -25,7 +25,7 @@ void replica__ask_reads(struct replica *r)
     struct raft_event event = {.type = RAFT_READ};
     struct read_batch *batch;
 
-    if (list_is_empty(&r->barriers_new) || r->leader == 0)
+    if (list_is_empty(&r->barriers_new) || r->leader == 0 || r->now_us < r->reads_pause_us)
         return;
     batch = xmalloc(sizeof(*batch));
     batch->id = r->next_batch++;
@@ -82,10 +82,14 @@ void replica__read_ready(struct replica *r, uint64_t id, raft_index index)
     free(batch);
 }
 
-/* A read has no effect, so it is simply asked again, with a new id, until its time is up. */
-void replica__read_failed(struct replica *r, uint64_t id)
+/* A read has no effect, so it is simply asked again, with a new id, until its time is up; but not
+ * at once of who has just refused. */
+void replica__read_failed(struct replica *r, const struct raft_read_failed *failed)
 {
-    struct read_batch *batch = take_batch(r, id);
+    struct read_batch *batch = take_batch(r, failed->context);
+
+    if (failed->why == RAFT_WHY_REFUSED || failed->why == RAFT_WHY_LIMIT)
+        r->reads_pause_us = r->now_us + r->config.heartbeat_us;
 
     if (batch == NULL)
         return;

@@ -74,7 +74,7 @@ static void read_work(struct env_job *job)
 
 static void read_next(struct snapshot_sender *s);
 
-static void send_chunk(struct snapshot_sender *s)
+static bool send_chunk(struct snapshot_sender *s)
 {
     struct replica *r = s->replica;
     struct relay_chunk chunk = {.term = r->term,
@@ -87,8 +87,10 @@ static void send_chunk(struct snapshot_sender *s)
 
     buf_reset(&r->frame);
     relay_chunk_encode(&r->frame, &chunk);
-    if (replica__send(r, s->peer, FRAME_SNAPSHOT_CHUNK, &r->frame))
-        s->sent += s->chunk_len;
+    if (!replica__send(r, s->peer, FRAME_SNAPSHOT_CHUNK, &r->frame))
+        return false;
+    s->sent += s->chunk_len;
+    return true;
 }
 
 static void read_done(struct env_job *job)
@@ -106,8 +108,8 @@ static void read_done(struct env_job *job)
         sender_end(s, false, true);
         return;
     }
-    send_chunk(s);
-    read_next(s);
+    if (send_chunk(s))
+        read_next(s); /* else a tick tries again: the peer is away, or its queue full */
 }
 
 static void read_next(struct snapshot_sender *s)

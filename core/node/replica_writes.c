@@ -323,6 +323,7 @@ void replica__leader_changed(struct replica *r)
     uint64_t patience_us = r->now_us + r->config.election_us;
 
     r->refused_by = 0;
+    r->reads_pause_us = 0;
     for (struct list *at = r->writes_relayed.next; at != &r->writes_relayed; at = at->next) {
         struct api_write *write = container_of(at, struct api_write, link);
 

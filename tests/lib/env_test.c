@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "base/assert.h"
+
 static struct env_test *test_of(struct env *env)
 {
     return container_of(env, struct env_test, env);
@@ -84,7 +86,8 @@ void env_test_run(struct env_test *e)
 {
     bool any = true;
 
-    while (any) {
+    for (int rounds = 0; any; rounds++) {
+        dkv_assert(rounds < 100000); /* jobs that beget jobs */
         any = false;
         for (int queue = 0; queue < ENV_QUEUE_COUNT; queue++)
             any |= env_test_work(e, (enum env_queue)queue);

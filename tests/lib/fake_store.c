@@ -208,11 +208,8 @@ static int fake_snapshot_open(struct dkv_store *store, struct event_base *base,
     (void)base;
     s->base.store = store;
     s->base.index = from->index;
-    s->copy = fake_store_new();
+    s->copy = fake_store_copy(from);
     from->snapshots++;
-    for (size_t i = 0; i < from->count; i++)
-        insert_at(s->copy, i, (struct dkv_slice){from->pairs[i].key, from->pairs[i].key_len},
-                  (struct dkv_slice){from->pairs[i].value, from->pairs[i].value_len});
     *snapshot_out = &s->base;
     return DKV_OK;
 }
@@ -321,6 +318,23 @@ struct fake_store *fake_store_new(void)
     store->base.ops = &fake_ops;
     store->base.caps = DKV_CAP_SCAN | DKV_CAP_ORDERED | DKV_CAP_SNAPSHOT;
     return store;
+}
+
+struct fake_store *fake_store_copy(const struct fake_store *store)
+{
+    struct fake_store *to = fake_store_new();
+
+    for (size_t i = 0; i < store->count; i++)
+        insert_at(to, i, (struct dkv_slice){store->pairs[i].key, store->pairs[i].key_len},
+                  (struct dkv_slice){store->pairs[i].value, store->pairs[i].value_len});
+    to->index = store->index;
+    return to;
+}
+
+void fake_store_forget_one(struct fake_store *store)
+{
+    if (store->count > 0 && store->pairs[0].key[0] == 'k')
+        remove_at(store, 0);
 }
 
 void fake_store_free(struct fake_store *store)

@@ -26,7 +26,9 @@ struct fake_store {
 };
 
 struct fake_store *fake_store_new(void);
+struct fake_store *fake_store_copy(const struct fake_store *store); /* its content */
 void fake_store_free(struct fake_store *store);
+void fake_store_forget_one(struct fake_store *store); /* a user's key, if it has any */
 /* Completes what waits, also what that adds; returns how many. */
 size_t fake_store_run(struct fake_store *store);
 const struct fake_pair *fake_store_find(const struct fake_store *store, const void *key,

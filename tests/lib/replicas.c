@@ -11,7 +11,6 @@
 
 #include "base/error.h"
 #include "base/mem.h"
-#include "fs_mem.h"
 #include "kv/command.h"
 #include "kv/snapshot.h"
 
@@ -64,11 +63,30 @@ static void apply(void *ctx, struct apply_job *job)
 static const struct replica_ops ops = {
     .send = send_frame, .is_reachable = is_reachable, .apply = apply};
 
+static void storage_sync(struct replicas_node *n)
+{
+    fake_store_free(n->synced);
+    n->synced = fake_store_copy(n->store);
+}
+
+static int apply_batch(struct replicas_node *n, struct kv_batch *batch)
+{
+    struct fake_store *store = n->store;
+    int status = kv_machine_apply(n->machine, batch);
+
+    if (n->all->sabotage == SABOTAGE_STORAGE && store->index % 50 == 0)
+        fake_store_forget_one(store);
+    return status;
+}
+
 static int restore(void *ctx, const char *path, struct kv_state *state_out, struct dkv_error *err)
 {
     struct replicas_node *n = node_of(ctx);
     int status = kv_snapshot_restore(n->fs, path, &n->store->base, err);
 
+    if (n->all->sabotage == SABOTAGE_RESTORE)
+        fake_store_forget_one(n->store);
+    storage_sync(n);
     if (status == DKV_OK)
         status = kv_machine_reload(n->machine, err);
     *state_out = *kv_machine_state(n->machine);
@@ -81,8 +99,9 @@ static int run_job(struct replicas_node *n, struct apply_job *job)
 
     switch (job->kind) {
     case APPLY_ENTRIES:
-        return kv_machine_apply(n->machine, &job->batch);
+        return apply_batch(n, &job->batch);
     case APPLY_SYNC:
+        storage_sync(n);
         job->durable_index = n->store->index;
         return DKV_OK;
     case APPLY_PIN:
@@ -153,6 +172,9 @@ void replicas_start(struct replicas *all, uint32_t number)
     if (replica_open(&config, restore, &n->replica, &exit_code, &err) != DKV_OK)
         fail_msg("%s", err.text);
     n->has_log = true;
+    if (n->disk_at_start != NULL)
+        n->disk_at_start->ops->free(n->disk_at_start);
+    n->disk_at_start = fs_mem_crash(n->fs, FS_MEM_KEEP_ALL, 1);
 }
 
 static void drop_frames(struct replicas *all, uint32_t number)
@@ -167,7 +189,7 @@ static void drop_frames(struct replicas *all, uint32_t number)
     }
 }
 
-void replicas_kill(struct replicas *all, uint32_t number)
+static void stop(struct replicas *all, uint32_t number)
 {
     struct replicas_node *n = &all->nodes[number];
     struct list *link;
@@ -178,15 +200,40 @@ void replicas_kill(struct replicas *all, uint32_t number)
     env_test_run(&n->e);
     replica_close(&n->replica);
     kv_machine_close(&n->machine);
-    if (all->is_in_memory) {
-        fake_store_free(n->store);
-        n->store = fake_store_new();
-    }
+    n->is_disk_slow = n->is_storage_slow = false;
     drop_frames(all, number);
     for (uint32_t i = 0; i < all->count; i++) {
         if (all->nodes[i].replica != NULL)
             replica_peer_lost(all->nodes[i].replica, REPLICA_ID(number));
     }
+}
+
+static void storage_becomes(struct replicas_node *n, struct fake_store *left)
+{
+    fake_store_free(n->store);
+    n->store = left;
+}
+
+void replicas_kill(struct replicas *all, uint32_t number)
+{
+    stop(all, number);
+    if (all->is_in_memory)
+        storage_becomes(&all->nodes[number], fake_store_new());
+}
+
+void replicas_power_cut(struct replicas *all, uint32_t number, enum fs_mem_crash_mode mode,
+                        uint64_t seed)
+{
+    struct replicas_node *n = &all->nodes[number];
+    bool lies = all->sabotage == SABOTAGE_DISK;
+    struct fs *disk = fs_mem_crash(lies ? n->disk_at_start : n->fs, mode, seed);
+    struct fake_store *left = all->is_in_memory ? fake_store_new() : fake_store_copy(n->synced);
+
+    fs_mem_power_off_at(n->fs, 1);
+    stop(all, number);
+    n->fs->ops->free(n->fs);
+    n->fs = disk;
+    storage_becomes(n, left);
 }
 
 static struct replicas *new_replicas(uint32_t count, bool is_in_memory)
@@ -203,6 +250,7 @@ static struct replicas *new_replicas(uint32_t count, bool is_in_memory)
         all->nodes[i].all = all;
         all->nodes[i].fs = fs_mem_new();
         all->nodes[i].store = fake_store_new();
+        all->nodes[i].synced = fake_store_new();
     }
     for (uint32_t i = 0; i < count; i++)
         replicas_start(all, i);
@@ -225,7 +273,9 @@ void replicas_free(struct replicas *all)
         if (all->nodes[i].replica != NULL)
             replicas_kill(all, i);
         all->nodes[i].fs->ops->free(all->nodes[i].fs);
+        all->nodes[i].disk_at_start->ops->free(all->nodes[i].disk_at_start);
         fake_store_free(all->nodes[i].store);
+        fake_store_free(all->nodes[i].synced);
     }
     free(all);
 }
@@ -238,6 +288,27 @@ void replicas_cut(struct replicas *all, uint32_t n, bool is_cut)
 
 /* --- time --- */
 
+static bool chance(struct replicas *all, uint32_t of)
+{
+    return all->is_jittery && rng_below(&all->rng, of) == 0;
+}
+
+static void run_jobs(struct replicas_node *n)
+{
+    if (n->is_disk_slow)
+        return;
+    if (!n->all->is_jittery) {
+        env_test_run(&n->e);
+        return;
+    }
+    for (int queue = 0; queue < ENV_QUEUE_COUNT; queue++) {
+        while (!chance(n->all, 3) && env_test_work(&n->e, (enum env_queue)queue))
+            continue;
+    }
+    if (!chance(n->all, 3))
+        (void)env_test_finish(&n->e);
+}
+
 static bool turn(struct replicas_node *n)
 {
     bool any = false;
@@ -245,11 +316,13 @@ static bool turn(struct replicas_node *n)
 
     if (n->replica == NULL)
         return false;
-    env_test_run(&n->e);
+    run_jobs(n);
     assert_int_equal(n->e.exit_code, 0);
-    while (!n->is_storage_slow && (link = list_pop(&n->applies)) != NULL) {
+    while (!n->is_storage_slow && !chance(n->all, 3) && (link = list_pop(&n->applies)) != NULL) {
         run_apply(n, container_of(link, struct apply_job, link));
         any = true;
+        if (chance(n->all, 10))
+            storage_sync(n); /* as a group commit would */
     }
     replica_turn(n->replica);
     return any || replica_deadline_us(n->replica) == 0;
@@ -274,28 +347,35 @@ static bool deliver(struct replicas *all)
     return count > 0;
 }
 
-static bool has_jobs(const struct replicas_node *n)
+static bool has_work(const struct replicas_node *n)
 {
-    for (int i = 0; i < ENV_QUEUE_COUNT; i++) {
+    if (n->replica == NULL)
+        return false;
+    if (!n->is_storage_slow && !list_is_empty(&n->applies))
+        return true;
+    for (int i = 0; i < ENV_QUEUE_COUNT && !n->is_disk_slow; i++) {
         if (!list_is_empty(&n->e.waiting[i]))
             return true;
     }
-    return false;
+    return !n->is_disk_slow && !list_is_empty(&n->e.finished);
+}
+
+bool replicas_step(struct replicas *all)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < all->count; i++)
+        any = turn(&all->nodes[i]) || any;
+    any = deliver(all) || any;
+    for (uint32_t i = 0; i < all->count && !any; i++)
+        any = has_work(&all->nodes[i]);
+    return any;
 }
 
 void replicas_settle(struct replicas *all)
 {
-    bool any = true;
-
-    for (int rounds = 0; any; rounds++) {
+    for (int rounds = 0; replicas_step(all); rounds++)
         assert_true(rounds < 10000);
-        any = false;
-        for (uint32_t i = 0; i < all->count; i++)
-            any = turn(&all->nodes[i]) || any;
-        any = deliver(all) || any;
-        for (uint32_t i = 0; i < all->count && !any; i++)
-            any = all->nodes[i].replica != NULL && has_jobs(&all->nodes[i]);
-    }
 }
 
 void replicas_run(struct replicas *all, uint64_t us)

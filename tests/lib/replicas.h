@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "env_test.h"
 #include "fake_store.h"
+#include "fs_mem.h"
 #include "kv/machine.h"
 #include "node/replica.h"
 
@@ -18,6 +19,15 @@ enum { REPLICAS_MAX = 3, FRAMES_MAX = 4096, FRAME_TYPES = 16 };
 
 struct replicas;
 
+/* Bugs that a test of promises must see. */
+enum replicas_sabotage {
+    SABOTAGE_NONE,
+    SABOTAGE_DISK,    /* what is synced is not: a power cut takes all since the start */
+    SABOTAGE_STORAGE, /* forgets a key now and then */
+    SABOTAGE_RESTORE, /* a restored snapshot lacks a key */
+    SABOTAGE_COUNT
+};
+
 struct replicas_node {
     struct replicas *all;
     struct env_test e;
@@ -26,7 +36,10 @@ struct replicas_node {
     struct kv_machine *machine;
     struct replica *replica; /* NULL: not running */
     struct list applies;
-    bool is_storage_slow; /* applies nothing */
+    struct fake_store *synced; /* what a power cut leaves of storage that is not in memory */
+    struct fs *disk_at_start;  /* for SABOTAGE_DISK */
+    bool is_storage_slow;      /* applies nothing */
+    bool is_disk_slow;         /* does no job */
     bool has_log;
 };
 
@@ -38,6 +51,9 @@ struct replicas_frame {
 
 struct replicas {
     bool is_in_memory; /* storage forgets when its node is killed */
+    bool is_jittery;   /* a turn does some of what it could do, by chance */
+    struct rng rng;    /* of the jitter */
+    enum replicas_sabotage sabotage;
     uint64_t now_us;
     uint32_t count;
     struct replicas_node nodes[REPLICAS_MAX];
@@ -58,8 +74,13 @@ void replicas_start(struct replicas *all, uint32_t n);
 /* As a killed process: the disk stays, and so does storage that is not in memory; connections
  * break. */
 void replicas_kill(struct replicas *all, uint32_t n);
+/* In the middle of what it does; the disk and the storage lose what was not synced. */
+void replicas_power_cut(struct replicas *all, uint32_t n, enum fs_mem_crash_mode mode,
+                        uint64_t seed);
 void replicas_cut(struct replicas *all, uint32_t n, bool is_cut); /* from all others */
 
+/* A turn of each node, and all frames arrive; false if nothing is left to do. */
+bool replicas_step(struct replicas *all);
 /* All that can happen now; time stands still. */
 void replicas_settle(struct replicas *all);
 void replicas_run(struct replicas *all, uint64_t us);

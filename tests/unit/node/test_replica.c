@@ -341,6 +341,25 @@ static void test_all_reads_of_a_turn_share_one_round(void **state)
     assert_true(all->sent[FRAME_RAFT] - before <= 4); /* to two peers, and back */
 }
 
+static void test_who_was_refused_a_read_does_not_ask_again_at_once(void **state)
+{
+    struct replicas *all = *state;
+    struct client_read r[2];
+    uint32_t old = replicas_leader(all), one = (old + 1) % 3, other = (old + 2) % 3;
+
+    replicas_kill(all, old);
+    replicas_start(all, old); /* and does not know that it led */
+    replicas_read(all, one, &r[0]);
+    (void)replicas_step(all);
+    replicas_read(all, other, &r[1]);
+    replicas_settle(all);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(r[i].done, 0);
+    replicas_run(all, 5 * T_US);
+    for (int i = 0; i < 2; i++)
+        assert_true(r[i].done == 1 && r[i].barrier.status == DKV_OK);
+}
+
 /* --- starts, ends, nonsense --- */
 
 static void test_a_killed_node_comes_back_to_the_same_state(void **state)
@@ -467,6 +486,7 @@ int main(void)
         WITH(test_a_read_on_any_node_waits_for_what_was_acknowledged_before),
         WITH(test_a_leader_that_was_replaced_serves_no_read),
         WITH(test_all_reads_of_a_turn_share_one_round),
+        WITH(test_who_was_refused_a_read_does_not_ask_again_at_once),
         WITH(test_a_killed_node_comes_back_to_the_same_state),
         WITH(test_who_resigns_has_answered_all_when_it_has_no_writes),
         WITH(test_a_full_disk_refuses_writes_and_nothing_else),

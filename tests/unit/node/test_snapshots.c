@@ -103,6 +103,26 @@ static void test_who_was_away_behind_the_cut_gets_a_snapshot(void **state)
     assert_equal_states(all);
 }
 
+static void test_a_follower_that_goes_away_meanwhile_is_not_read_for(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t leader = replicas_leader(all), follower = (leader + 1) % 3;
+
+    replicas_kill(all, follower);
+    fill(all, leader, "k", 5 * LOG_SIZE);
+    replicas_start(all, follower);
+    all->drops[FRAME_SNAPSHOT_CHUNK] = true;
+    replicas_run(all, T_US / 2); /* the file is there and its first piece sent */
+    all->nodes[leader].is_disk_slow = true;
+    replicas_run(all, 3 * T_US);  /* it is read once more, */
+    replicas_kill(all, follower); /* and nobody is there for it */
+    all->nodes[leader].is_disk_slow = all->drops[FRAME_SNAPSHOT_CHUNK] = false;
+    replicas_run(all, T_US);
+    replicas_start(all, follower);
+    replicas_run(all, 10 * T_US);
+    assert_equal_states(all);
+}
+
 static void test_all_come_back_to_what_they_had(void **state)
 {
     struct replicas *all = *state;
@@ -156,6 +176,8 @@ int main(void)
         IN_MEMORY(test_a_log_is_cut_by_what_it_grew_and_not_made_shorter_when_idle),
         DURABLE(test_who_was_away_behind_the_cut_gets_a_snapshot),
         IN_MEMORY(test_who_was_away_behind_the_cut_gets_a_snapshot),
+        DURABLE(test_a_follower_that_goes_away_meanwhile_is_not_read_for),
+        IN_MEMORY(test_a_follower_that_goes_away_meanwhile_is_not_read_for),
         DURABLE(test_all_come_back_to_what_they_had),
         IN_MEMORY(test_all_come_back_to_what_they_had),
         DURABLE(test_a_snapshot_of_its_own_may_be_overtaken_by_the_leaders),
