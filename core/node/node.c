@@ -85,13 +85,14 @@ static int adopt_members(struct node *n, int *exit_code_out, struct dkv_error *e
                              "data directory %s: the members in file NODE make no sense",
                              datadir_path(n->datadir));
     }
-    if (differ)
-        log_warn(
-            "node", "node.members_differ",
-            "cluster.peers names other nodes than this node was set up with; addresses are taken "
-            "from it, the members stay as they were",
-            LOG_STR("members", n->identity.dir.members), LOG_END);
-    return DKV_OK;
+    if (!differ)
+        return DKV_OK;
+    *exit_code_out = EXIT_CODE_DATA;
+    return dkv_error_set(err, DKV_EINVAL,
+                         "data directory %s was set up with the members %s, and cluster.peers "
+                         "names others; addresses may change, members not.  Put that line back, or "
+                         "give this node another, empty node.data_dir if what it has may be lost",
+                         datadir_path(n->datadir), n->identity.dir.members);
 }
 
 static int open_data(struct node *n)

@@ -142,9 +142,9 @@ static void refuse(struct net_hello_answer *answer, uint32_t verdict, const char
     va_end(ap);
 }
 
-static void on_greet(void *ctx, const struct net_hello *hello, struct net_hello_answer *answer_out)
+static void judge(struct node *n, const struct net_hello *hello,
+                  struct net_hello_answer *answer_out)
 {
-    struct node *n = ctx;
     const struct datadir_identity *us = &n->identity.dir;
     const struct net_known *other = find_contradiction(n, hello);
 
@@ -177,13 +177,29 @@ static void on_greet(void *ctx, const struct net_hello *hello, struct net_hello_
         welcome(n, hello);
 }
 
+static void on_greet(void *ctx, const struct net_hello *hello, struct net_hello_answer *answer_out)
+{
+    judge(ctx, hello, answer_out);
+    if (answer_out->verdict != NET_WELCOME)
+        log_warn("net", "net.turned_away", "a node that wants to talk to this one is turned away",
+                 LOG_STR("peer", hello->name), LOG_STR("why", answer_out->why), LOG_END);
+}
+
 /* --- from net --- */
+
+static uint64_t bit_of(const struct node *n, const struct replica_member *m)
+{
+    _Static_assert(API_MEMBERS_MAX <= 64, "a bit for each");
+    return (uint64_t)1 << (m - n->identity.members);
+}
 
 static void on_ready(void *ctx, uint64_t peer_id)
 {
     struct node *n = ctx;
     const struct replica_member *m = find_member(n, peer_id);
 
+    if (m != NULL)
+        n->refused_by &= ~bit_of(n, m);
     log_info("net", "net.connected", "connected to a peer",
              LOG_STR("peer", m == NULL ? "" : m->name), LOG_END);
     replica_peer_ready(n->replica, peer_id);
@@ -196,12 +212,23 @@ static void on_lost(void *ctx, uint64_t peer_id)
     replica_peer_lost(n->replica, peer_id);
 }
 
+/* Who is wrong about the members: a node that never had an entry, and that most others refuse.  One
+ * with data goes on, for it is not the one that was configured last. */
+static bool is_the_odd_one(const struct node *n)
+{
+    size_t others = n->identity.members_count - 1;
+
+    return replica_is_new(n->replica) && 2 * (size_t)__builtin_popcountll(n->refused_by) > others;
+}
+
 static void on_refused(void *ctx, uint64_t peer_id, const struct net_hello_answer *answer)
 {
     struct node *n = ctx;
+    const struct replica_member *m = find_member(n, peer_id);
 
-    (void)peer_id;
-    if (answer->verdict != NET_OTHER_INCARNATION && answer->verdict != NET_WRONG_CLUSTER)
+    if (answer->verdict == NET_WRONG_CLUSTER && m != NULL)
+        n->refused_by |= bit_of(n, m);
+    if (answer->verdict != NET_OTHER_INCARNATION && !is_the_odd_one(n))
         return; /* said by the link's note, and tried again */
     log_error("net", "net.refused", "a peer does not let this node in; the node stops",
               LOG_STR("why", answer->why), LOG_END);

@@ -52,6 +52,7 @@ struct node {
     /* Incarnations of the other members, as first met; and the job that writes them down. */
     struct datadir_peer known[DATADIR_PEERS_MAX];
     uint32_t known_count;
+    uint64_t refused_by; /* a bit for each member that says that this is another cluster */
     struct env_job known_job;
     struct datadir_peer known_copy[DATADIR_PEERS_MAX];
     uint32_t known_copy_count;

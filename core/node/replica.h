@@ -97,6 +97,7 @@ bool replica_resign(struct replica *replica);
 /* Writes under way, of clients and of peers. */
 bool replica_has_writes(const struct replica *replica);
 
+bool replica_is_new(const struct replica *replica); /* its log never had an entry */
 void replica_node_view(const struct replica *replica, struct api_node_view *view_out);
 void replica_members(const struct replica *replica, struct api_cluster_view *view_out);
 bool replica_members_changed(struct replica *replica); /* since it was asked last */

@@ -27,6 +27,14 @@ static const char *name_of(const struct replica *r, raft_id id)
     return "";
 }
 
+bool replica_is_new(const struct replica *replica)
+{
+    struct raft_status status;
+
+    raft_status(replica->raft, &status);
+    return status.last == 0;
+}
+
 void replica_node_view(const struct replica *replica, struct api_node_view *view_out)
 {
     const struct replica *r = replica;

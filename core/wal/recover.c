@@ -32,13 +32,14 @@ struct scan {
 
 static int damaged(const struct scan *s, raft_index from, const char *what, struct dkv_error *err)
 {
-    return dkv_error_set(err, WAL_EDAMAGED,
-                         "%s: offset %llu: %s; entries from %llu on (durable up to %llu) cannot be "
-                         "trusted. Keep the data directory and %s",
-                         s->path, (unsigned long long)s->at, what, (unsigned long long)from,
-                         (unsigned long long)s->mark,
-                         s->w->config.is_alone ? "restore it from a backup"
-                                               : "set this node up anew from its peers");
+    return dkv_error_set(
+        err, WAL_EDAMAGED,
+        "%s: offset %llu: %s; entries from %llu on (durable up to %llu) cannot be "
+        "trusted. Keep the data directory; what can be put back is a backup of it%s",
+        s->path, (unsigned long long)s->at, what, (unsigned long long)from,
+        (unsigned long long)s->mark,
+        s->w->config.is_alone ? ""
+                              : ". The other nodes go on without this one, if they are a majority");
 }
 
 static uint64_t slot_offset(uint32_t slot)

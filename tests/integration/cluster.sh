@@ -151,6 +151,12 @@ is "all $count are there" 0 "$lost"
 node_start "$old"
 same "the stopped leader is back"
 
+# start_says NODE TEXT: its start fails, and its log says so.
+start_says() {
+    timeout 10 "$DKVD" --config "$work/n$1.conf" >>"$work/n$1.log" 2>&1 </dev/null
+    [ $? = 65 ] && tail -n 2 "$work/n$1.log" | grep -qF "$2"
+}
+
 # --- a wiped node (R-P9) ---
 
 down=$(follower) || give_up "a node follows"
@@ -164,6 +170,28 @@ rc=0
 wait "${pids[down]}" || rc=$?
 is "a node that lost its disk is refused: exit code" 65 "$rc"
 check "and hears why" grep -q "comes back with another data directory" "$work/n$down.log"
+
+# --- an empty node with another line of peers: it is the odd one, whoever calls whom ---
+
+rm -rf "${work:?}/n$down"
+mkdir -m 700 "$work/n$down"
+cp "$work/n$down.conf" "$work/right.conf"
+for i in 1 2 3; do
+    [ "$i" = "$down" ] || sed -i "s/n$i=/wrong$i=/" "$work/n$down.conf"
+done
+node_start "$down"
+wait_for 15 ended
+rc=0
+wait "${pids[down]}" || rc=$?
+is "an empty node with other peers ends: exit code" 65 "$rc"
+check "and hears why" grep -q "with another list of first members" "$work/n$down.log"
+for i in 1 2 3; do
+    [ "$i" = "$down" ] || check "n$i lives" kill -0 "${pids[i]}"
+done
+check "and they take a write" wait_for 10 writes "$(leader)" odd one
+mv "$work/right.conf" "$work/n$down.conf"
+check "the line corrected, what it was set up with is in the way" start_says "$down" \
+    "was set up with the members"
 rm -rf "${work:?}/n$down"
 mv "$work/kept" "$work/n$down"
 node_start "$down"

@@ -111,6 +111,8 @@ check "a data directory of another node" start_fails 65 "belongs to node n1 of c
     "${other[@]}" --set node.name=n9
 check "of another cluster" start_fails 65 "belongs to node n1 of cluster dkv" \
     "${other[@]}" --set cluster.name=other
+check "of other members" start_fails 65 "was set up with the members n1=" "${other[@]}" \
+    --set "cluster.peers=n1=127.0.0.1:1, n2=127.0.0.1:2"
 cp "$work/n1/FORMAT" "$work/FORMAT"
 echo 'dkv data 2' >"$work/n1/FORMAT"
 check "of a newer format" start_fails 65 'has format \"dkv data 2\"' "${other[@]}"

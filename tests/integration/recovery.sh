@@ -74,7 +74,7 @@ check "a start says the same and changes nothing" start_says 70 "wal/$(basename 
 lives 3
 rm "$(find "$work/n1/wal" -name '*.seg' | sort | sed -n 2p)"
 check "a segment is missing: exit 70" says 70 "entries before this segment are missing"
-check "a start says the same, and what to do" start_says 70 "restore it from a backup"
+check "a start says the same, and what to do" start_says 70 "what can be put back is a backup of it"
 
 lives 1
 read -r file offset <<<"$(where needle-in-life-1)"
