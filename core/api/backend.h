@@ -71,6 +71,8 @@ struct api_node_view {
     struct kv_digest digest;
     bool is_stopping, is_restoring, is_disk_full;
     uint64_t turn_age_us; /* since the raft loop last turned */
+    /* Since this node last heard the leader; 0 if it leads, UINT64_MAX if it never did. */
+    uint64_t contact_age_us;
 };
 
 struct api_cluster_view {

@@ -1,5 +1,6 @@
 #include "api/call.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ struct call *call_new(struct api *api, struct http_request *request)
     call->key_len = 0;
     call->state = NULL;
     call->cleanup = NULL;
+    call->state_lines[0] = '\0';
     api->live_count++;
     return call;
 }
@@ -168,6 +170,19 @@ static bool is_text(struct dkv_slice slice, const char *text)
     return slice.len == strlen(text) && memcmp(slice.data, text, slice.len) == 0;
 }
 
+/* A stale answer says how far behind it may be. */
+static void note_state(struct call *call, const struct api_node_view *view)
+{
+    char contact[24] = "unknown";
+
+    if (view->contact_age_us != UINT64_MAX)
+        snprintf(contact, sizeof(contact), "%llu",
+                 (unsigned long long)(view->contact_age_us + 999) / 1000);
+    snprintf(call->state_lines, sizeof(call->state_lines),
+             "Dkv-Applied-Index: %llu\r\nDkv-Leader-Contact-Ms: %s\r\n",
+             (unsigned long long)view->applied_index, contact);
+}
+
 void call_when_readable(struct call *call, void (*proceed)(struct call *call))
 {
     struct api_backend *backend = call->api->backend;
@@ -180,6 +195,7 @@ void call_when_readable(struct call *call, void (*proceed)(struct call *call))
 
         backend->ops->node_view(backend, &view);
         call->barrier.index = view.applied_index;
+        note_state(call, &view);
         proceed(call);
         return;
     }

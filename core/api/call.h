@@ -27,7 +27,8 @@ struct call {
     struct api_write write;
     struct api_barrier barrier;
     struct kv_get get;
-    void *state; /* of a route that needs more; freed by cleanup */
+    char state_lines[96]; /* header lines about the state a stale answer comes from; or "" */
+    void *state;          /* of a route that needs more; freed by cleanup */
     void (*cleanup)(struct call *call);
 };
 

@@ -96,9 +96,14 @@ static void send_problem(struct call *call, const struct problem *problem,
     finish(call);
 }
 
+static const char *state_lines(const struct call *call)
+{
+    return call->state_lines[0] == '\0' ? NULL : call->state_lines;
+}
+
 void reply_problem(struct call *call, const struct problem *problem, const char *fmt, ...)
 {
-    struct http_reply_fields fields = {0};
+    struct http_reply_fields fields = {.extra = state_lines(call)};
     char detail[400];
     va_list ap;
 
@@ -165,7 +170,8 @@ void reply_status(struct call *call, int status)
 
 void reply_empty(struct call *call, unsigned status, uint64_t revision)
 {
-    struct http_reply_fields fields = {.etag = revision, .has_etag = revision != 0};
+    struct http_reply_fields fields = {
+        .etag = revision, .has_etag = revision != 0, .extra = state_lines(call)};
 
     http_reply(call->request, (int)status, &fields, NULL, 0);
     finish(call);
@@ -173,8 +179,10 @@ void reply_empty(struct call *call, unsigned status, uint64_t revision)
 
 void reply_value(struct call *call, uint64_t revision, struct dkv_slice value)
 {
-    struct http_reply_fields fields = {
-        .content_type = "application/octet-stream", .etag = revision, .has_etag = true};
+    struct http_reply_fields fields = {.content_type = "application/octet-stream",
+                                       .etag = revision,
+                                       .has_etag = true,
+                                       .extra = state_lines(call)};
 
     http_reply(call->request, 200, &fields, value.data, value.len);
     finish(call);
@@ -183,7 +191,7 @@ void reply_value(struct call *call, uint64_t revision, struct dkv_slice value)
 void reply_text(struct call *call, unsigned status, const char *content_type, const void *text,
                 size_t len)
 {
-    struct http_reply_fields fields = {.content_type = content_type};
+    struct http_reply_fields fields = {.content_type = content_type, .extra = state_lines(call)};
 
     http_reply(call->request, (int)status, &fields, text, len);
     finish(call);

@@ -106,6 +106,8 @@ static void take_role(struct replica *r, const struct raft_output *out)
     if (!out->role_changed)
         return;
     log_role(r, out);
+    if (r->role == RAFT_LEADER)
+        r->led_until_us = r->now_us;
     r->role = out->role;
     r->term = out->term;
     r->leader = out->leader;

@@ -45,8 +45,9 @@ struct replica {
     raft_term term;
     raft_id leader;
     raft_index commit_index;
-    bool needs_turn; /* something waits for replica_turn */
-    bool needs_poll; /* Raft was stepped since it was polled */
+    bool needs_turn;       /* something waits for replica_turn */
+    bool needs_poll;       /* Raft was stepped since it was polled */
+    uint64_t led_until_us; /* it led, and does no more; 0 = never */
     bool members_changed;
 
     struct replica_peer peers[REPLICA_PEERS_MAX]; /* this node among them */

@@ -27,6 +27,17 @@ static const char *name_of(const struct replica *r, raft_id id)
     return "";
 }
 
+static uint64_t contact_age_us(const struct replica *r)
+{
+    uint64_t heard_us = raft_leader_contact_us(r->raft);
+
+    if (r->role == RAFT_LEADER)
+        return 0;
+    if (heard_us < r->led_until_us)
+        heard_us = r->led_until_us;
+    return heard_us == 0 ? UINT64_MAX : r->now_us - heard_us;
+}
+
 bool replica_is_new(const struct replica *replica)
 {
     struct raft_status status;
@@ -53,6 +64,7 @@ void replica_node_view(const struct replica *replica, struct api_node_view *view
     view_out->applied_index = r->state.index;
     view_out->keys = r->state.keys;
     view_out->digest = r->state.digest;
+    view_out->contact_age_us = contact_age_us(r);
     view_out->is_stopping = r->is_resigning;
     view_out->is_restoring = r->is_restoring;
     view_out->is_disk_full = wal_is_full(r->wal) || r->storage_is_full;

@@ -33,6 +33,8 @@ void status_board_get(struct status_board *board, uint64_t now_us, struct api_no
     pthread_mutex_lock(&board->lock);
     *node_out = board->node;
     node_out->turn_age_us = now_us > board->turned_us ? now_us - board->turned_us : 0;
+    if (node_out->role != API_ROLE_LEADER && node_out->contact_age_us != UINT64_MAX)
+        node_out->contact_age_us += node_out->turn_age_us;
     pthread_mutex_unlock(&board->lock);
 }
 

@@ -119,6 +119,11 @@ const struct raft_entry *raft_message_entry(const struct raft *r, const struct r
     return m->entries != NULL ? &m->entries[i] : raft__tail_at(&r->tail, m->index + 1 + i);
 }
 
+uint64_t raft_leader_contact_us(const struct raft *r)
+{
+    return r->leader_contact_us;
+}
+
 raft_term raft_term_at(const struct raft *r, raft_index index)
 {
     return raft__tail_term(&r->tail, index);

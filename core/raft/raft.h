@@ -327,6 +327,8 @@ const struct raft_entry *raft_message_entry(const struct raft *r, const struct r
                                             uint32_t i);
 
 /* Term of an entry from `compacted` to `last`; 0 outside. */
+/* Of one that follows: when it last heard the leader, 0 if it never did. */
+uint64_t raft_leader_contact_us(const struct raft *r);
 raft_term raft_term_at(const struct raft *r, raft_index index);
 
 /* The configuration in force at an index between `compacted` and `last`, for a snapshot made

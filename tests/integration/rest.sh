@@ -182,8 +182,16 @@ ask 1 GET '/kv/?prefix=none-such/'
 is "an empty list is a list" '[]' "$(jq -c .items "$work/body")"
 ask 1 GET '/kv/?prefix=%ff'
 is "a prefix of any bytes" '[]' "$(jq -c .items "$work/body")"
+ask 1 GET '/kv/k?consistency=stale'
+is "it says of which state, and that the leader is here" "$(field applied_index 1) 0" \
+    "$(header dkv-applied-index) $(header dkv-leader-contact-ms)"
+ask 1 GET '/kv/nothing?consistency=stale'
+is "so does a stale 404" "404 $(field applied_index 1)" "$code $(header dkv-applied-index)"
+ask 1 GET /kv/k
+is "a linearizable answer has nothing to say of it" "" "$(header dkv-applied-index)"
 ask 1 GET '/kv/?prefix=l/&limit=1&consistency=stale'
-is "a list can be stale" 1 "$(jq '.items | length' "$work/body")"
+is "a list can be stale, and says so" "1 $(field applied_index 1)" \
+    "$(jq '.items | length' "$work/body") $(header dkv-applied-index)"
 for query in limit=0 limit=x limit=-1 limit= prefix=%zz after=%f after_b64=! consistency=no; do
     ask 1 GET "/kv/?$query"
     check "?$query is refused" refused 400 bad_query none

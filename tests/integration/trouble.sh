@@ -44,6 +44,12 @@ check "a linearizable read is refused" refused 503 no_leader none
 check "with Retry-After" test "$(header retry-after)" -ge 1
 ask "$left" GET '/kv/kept?consistency=stale'
 is "a stale read is answered" "200 kept" "$code $(cat "$work/body")"
+is "and says of which state" "$(field applied_index "$left")" "$(header dkv-applied-index)"
+silent=$(header dkv-leader-contact-ms)
+sleep 0.3
+ask "$left" GET '/kv/kept?consistency=stale'
+now=$(header dkv-leader-contact-ms)
+check "and for how long there is no leader: $silent, then $now ms" test "$now" -ge $((silent + 250))
 ask "$left" GET /livez
 is "the node lives" 200 "$code"
 ask "$left" GET '/readyz?verbose'
