@@ -7,7 +7,6 @@
 #define API_BACKEND_H
 
 #include "base/list.h"
-#include "kv/machine.h"
 #include "kv/reader.h"
 
 struct blob;

@@ -44,4 +44,19 @@ struct blob *kv_command_encode(const struct kv_command *command);
 /* Borrows from data.  DKV_EINVAL if the bytes are not a command of this version. */
 int kv_command_decode(const void *data, size_t len, struct kv_command *command_out);
 
+/* What became of it. */
+enum kv_outcome {                      /* append-only: forwarded between nodes */
+                  KV_OUTCOME_NONE = 0, /* not a write: no-op or configuration */
+                  KV_OUTCOME_CREATED = 1,
+                  KV_OUTCOME_REPLACED = 2,
+                  KV_OUTCOME_DELETED = 3,
+                  KV_OUTCOME_NOT_FOUND = 4, /* DELETE of an absent key */
+                  KV_OUTCOME_CONDITION = 5  /* the condition does not hold; nothing changed */
+};
+
+struct kv_result {
+    uint32_t outcome;
+    uint64_t revision; /* of the key now; the present one after CONDITION; 0 = absent */
+};
+
 #endif

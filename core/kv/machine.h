@@ -9,22 +9,9 @@
 #define KV_MACHINE_H
 
 #include "dkv/storage.h"
+#include "kv/command.h"
 #include "kv/record.h"
 #include "raft/types.h"
-
-enum kv_outcome {                      /* append-only: forwarded between nodes */
-                  KV_OUTCOME_NONE = 0, /* not a write: no-op or configuration */
-                  KV_OUTCOME_CREATED = 1,
-                  KV_OUTCOME_REPLACED = 2,
-                  KV_OUTCOME_DELETED = 3,
-                  KV_OUTCOME_NOT_FOUND = 4, /* DELETE of an absent key */
-                  KV_OUTCOME_CONDITION = 5  /* the condition does not hold; nothing changed */
-};
-
-struct kv_result {
-    uint32_t outcome;
-    uint64_t revision; /* of the key now; the present one after CONDITION; 0 = absent */
-};
 
 /* What the state is after `index`. */
 struct kv_state {

@@ -12,7 +12,7 @@ core/plugin  base/ plugin/ conf/ dkv/ event2/event.h
 core/kv      base/ kv/ raft/types.h plugin/storage.h dkv/ xxhash.h
 core/net     base/ net/ raft/message.h raft/types.h plugin/transport.h dkv/ event2/ xxhash.h
 core/http    base/ http/ plugin/transport.h dkv/ event2/
-core/api     base/ api/ http/ kv/machine.h kv/reader.h kv/command.h plugin/transport.h dkv/ event2/ jansson.h
+core/api     base/ api/ http/ kv/reader.h kv/command.h plugin/transport.h dkv/ event2/ jansson.h
 core/node    base/ conf/ raft/ wal/ plugin/ kv/ net/ http/ api/ node/ dkv/ event2/ jansson.h xxhash.h
 core/main.c  base/ conf/ raft/ wal/ plugin/ kv/ net/ http/ api/ node/ dkv/ event2/
 include/dkv  dkv/ event2/
