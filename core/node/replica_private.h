@@ -119,15 +119,22 @@ void replica__reset_log(struct replica *r, raft_index index, raft_term term, con
 
 /* replica_writes.c */
 void replica__propose(struct replica *r);
-void replica__on_forward(struct replica *r, raft_id from, struct blob *payload);
-void replica__on_forward_result(struct replica *r, raft_id from, const struct blob *payload);
+void replica__complete_write(struct replica *r, struct api_write *write, int status,
+                             struct kv_result result);
+void replica__fail_write(struct replica *r, struct api_write *write, int status);
 void replica__answer_applied(struct replica *r, const struct kv_batch *batch);
 void replica__drop_pending(struct replica *r, raft_index from, raft_term term);
-void replica__leader_changed(struct replica *r);
-void replica__relay_lost(struct replica *r, raft_id peer);
-void replica__send_results(struct replica *r);
 void replica__expire_writes(struct replica *r);
 void replica__cancel_writes(struct replica *r);
+
+/* replica_forward.c */
+void replica__forward(struct replica *r); /* to the leader, if there is one */
+void replica__on_forward(struct replica *r, raft_id from, struct blob *payload);
+void replica__on_forward_result(struct replica *r, raft_id from, const struct blob *payload);
+void replica__send_results(struct replica *r);
+void replica__leader_changed(struct replica *r);
+void replica__relay_lost(struct replica *r, raft_id peer);
+void replica__expire_forwarded(struct replica *r, uint64_t now_us);
 
 /* replica_reads.c */
 void replica__ask_reads(struct replica *r);
@@ -148,7 +155,7 @@ void replica__maybe_compact(struct replica *r);
 void replica__install(struct replica *r, const struct raft_install *install);
 void replica__log_was_reset(struct replica *r);
 
-/* replica_transfer.c */
+/* replica_snapshot_transfer.c */
 void snapshot__tick(struct replica *r);
 void replica__send_snapshot(struct replica *r, raft_id to);
 void replica__stop_snapshot(struct replica *r, raft_id to);

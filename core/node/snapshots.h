@@ -90,7 +90,7 @@ int snapshot__publish(struct fs *fs, const char *temporary, const struct snapsho
  * Blocking. */
 int snapshot__find(struct fs *fs, raft_index low, raft_index high, struct snapshot_file *file_out);
 
-/* replica_transfer.c */
+/* replica_snapshot_transfer.c */
 void snapshot__start_waiting(struct replica *r); /* a file is there for those that wait */
 void snapshot__transfers_fini(struct replica *r);
 
