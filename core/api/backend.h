@@ -41,6 +41,7 @@ struct api_write {
 struct api_barrier {
     struct list link;
     uint64_t deadline_us;
+    uint64_t wait_max_us; /* in: less than http.request_timeout; 0 for just that */
     uint64_t index;
     void *home;
     void (*done)(struct api_barrier *barrier);

@@ -205,6 +205,7 @@ void call_when_readable(struct call *call, void (*proceed)(struct call *call))
         return;
     }
     call->proceed = proceed;
+    call->barrier.wait_max_us = 0;
     call->barrier.done = barrier_done;
     backend->ops->barrier(backend, &call->barrier);
 }

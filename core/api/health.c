@@ -10,7 +10,8 @@
 #include "api/reply.h"
 #include "base/mem.h"
 
-enum { TURN_AGE_MAX_US = 5 * 1000 * 1000 };
+/* Whoever probes gives up sooner than a client: `dkvd --health` and Kubernetes after 1 or 2 s. */
+enum { TURN_AGE_MAX_US = 5 * 1000 * 1000, READ_MAX_US = 1500 * 1000 };
 
 struct check {
     const char *name;
@@ -105,6 +106,20 @@ static void barrier_done(struct api_barrier *barrier)
     answer(call);
 }
 
+/* False if no leader is known: a probe need not wait for what will not come. */
+static bool begin_barrier(struct call *call, void (*done)(struct api_barrier *barrier))
+{
+    struct api_backend *backend = call->api->backend;
+    struct api_node_view view;
+
+    backend->ops->node_view(backend, &view);
+    if (view.leader[0] == '\0')
+        return false;
+    call->barrier = (struct api_barrier){.done = done, .wait_max_us = READ_MAX_US};
+    backend->ops->barrier(backend, &call->barrier);
+    return true;
+}
+
 static struct health *begin(struct call *call, struct dkv_slice rest, bool is_ready_asked)
 {
     struct health *h = xcalloc(1, sizeof(*h));
@@ -140,22 +155,31 @@ void route_livez(struct call *call, struct dkv_slice rest)
 
 void route_readyz(struct call *call, struct dkv_slice rest)
 {
+    struct health *h;
+
     if (!is_get(call))
         return;
-    (void)begin(call, rest, true);
-    call->barrier = (struct api_barrier){.done = barrier_done};
-    call->api->backend->ops->barrier(call->api->backend, &call->barrier);
+    h = begin(call, rest, true);
+    if (begin_barrier(call, barrier_done))
+        return;
+    add_check(
+        h, "linearizable_read", false,
+        "this node knows of no leader; a majority of the nodes must run and reach each other");
+    answer(call);
 }
 
 /* etcd's /health, for probes that know it. */
+static void answer_health(struct call *call, bool is_healthy)
+{
+    const char *text = is_healthy ? "{\"health\":\"true\",\"reason\":\"\"}"
+                                  : "{\"health\":\"false\",\"reason\":\"RAFT NO LEADER\"}";
+
+    reply_text(call, is_healthy ? 200 : 503, "application/json", text, strlen(text));
+}
+
 static void health_done(struct api_barrier *barrier)
 {
-    struct call *call = container_of(barrier, struct call, barrier);
-    const char *text = barrier->status == DKV_OK
-                           ? "{\"health\":\"true\",\"reason\":\"\"}"
-                           : "{\"health\":\"false\",\"reason\":\"RAFT NO LEADER\"}";
-
-    reply_text(call, barrier->status == DKV_OK ? 200 : 503, "application/json", text, strlen(text));
+    answer_health(container_of(barrier, struct call, barrier), barrier->status == DKV_OK);
 }
 
 void route_health(struct call *call, struct dkv_slice rest)
@@ -163,6 +187,6 @@ void route_health(struct call *call, struct dkv_slice rest)
     (void)rest;
     if (!is_get(call))
         return;
-    call->barrier = (struct api_barrier){.done = health_done};
-    call->api->backend->ops->barrier(call->api->backend, &call->barrier);
+    if (!begin_barrier(call, health_done))
+        answer_health(call, false);
 }

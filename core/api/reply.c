@@ -141,10 +141,9 @@ void reply_status(struct call *call, int status)
 {
     switch (status) {
     case DKV_EUNAVAIL:
-        reply_problem(
-            call, &problem_no_leader,
-            "no leader with a majority of the nodes was found in time; try again, and see "
-            "/cluster and the log for nodes that are down");
+        reply_problem(call, &problem_no_leader,
+                      "no leader with a majority of the nodes was found in time; try again, and "
+                      "see GET /node on each node and the log for nodes that are down");
         break;
     case DKV_EUNCERTAIN:
         reply_problem(

@@ -49,35 +49,57 @@ static int connect_to(const struct conf_address *address, int *fd_out, struct dk
     return DKV_OK;
 }
 
-static size_t ask(int fd, char *to, size_t size)
+static int ask(int fd, char *to, size_t size, struct dkv_error *err)
 {
     static const char request[] = "GET /readyz?verbose HTTP/1.1\r\nHost: localhost\r\n"
                                   "Connection: close\r\n\r\n";
     size_t used = 0;
-    ssize_t got;
+    ssize_t got = 0;
 
+    to[0] = '\0';
     if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(request) - 1)
-        return 0;
+        return dkv_error_set(err, DKV_EUNAVAIL, "the request could not be sent: %s",
+                             strerror(errno));
     while (used < size - 1 && (got = recv(fd, to + used, size - 1 - used, 0)) > 0)
         used += (size_t)got;
     to[used] = '\0';
-    return used;
+    if (used > 0)
+        return DKV_OK;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return dkv_error_set(err, DKV_EUNAVAIL, "no answer within %d s", TIMEOUT_S);
+    return dkv_error_set(err, DKV_EUNAVAIL, "the connection was closed without an answer");
+}
+
+static int judge(const char *answer, const char *address, struct dkv_error *err)
+{
+    const char *failed = strstr(answer, "[-]");
+
+    if (strncmp(answer, "HTTP/1.1 200 ", 13) == 0)
+        return DKV_OK;
+    if (failed != NULL)
+        return dkv_error_set(err, DKV_EUNAVAIL, "%.*s", (int)strcspn(failed + 3, "\r\n"),
+                             failed + 3);
+    if (strncmp(answer, "HTTP/", 5) != 0)
+        return dkv_error_set(
+            err, DKV_EUNAVAIL,
+            "what listens at %s does not speak HTTP; does http.listen name another "
+            "program's port?",
+            address);
+    return dkv_error_set(err, DKV_EUNAVAIL,
+                         "%s answers /readyz with \"%.*s\" and without dkv's checks; does "
+                         "http.listen name another program's port?",
+                         address, (int)strcspn(answer, "\r\n"), answer);
 }
 
 int health_probe(const struct settings *settings, struct dkv_error *err)
 {
+    const struct conf_address *address = &settings->http.listen.items[0];
     char answer[4096];
-    const char *failed;
-    int fd, status = connect_to(&settings->http.listen.items[0], &fd, err);
+    int fd, status = connect_to(address, &fd, err);
 
     if (status != DKV_OK)
         return status;
-    (void)ask(fd, answer, sizeof(answer));
+    status = ask(fd, answer, sizeof(answer), err);
     close(fd);
-    if (strncmp(answer, "HTTP/1.1 200 ", 13) == 0)
-        return DKV_OK;
-    failed = strstr(answer, "[-]");
-    if (failed == NULL)
-        return dkv_error_set(err, DKV_EUNAVAIL, "no answer within %d s", TIMEOUT_S);
-    return dkv_error_set(err, DKV_EUNAVAIL, "%.*s", (int)strcspn(failed + 3, "\n"), failed + 3);
+    return status == DKV_OK ? judge(answer, address->text, err) : status;
 }

@@ -15,7 +15,11 @@ static void complete(struct api_barrier *barrier, int status)
 
 void replica_barrier(struct replica *replica, struct api_barrier *barrier)
 {
-    barrier->deadline_us = replica__now(replica) + replica->config.request_timeout_us;
+    uint64_t wait_us = replica->config.request_timeout_us;
+
+    if (barrier->wait_max_us != 0 && barrier->wait_max_us < wait_us)
+        wait_us = barrier->wait_max_us;
+    barrier->deadline_us = replica__now(replica) + wait_us;
     list_push(&replica->barriers_new, &barrier->link);
     replica->needs_turn = true;
 }

@@ -57,6 +57,32 @@ s.bind(('127.0.0.1', $port)); s.listen(); time.sleep(600)" &
     check "and whose" grep -qF "process $holder (" "$work/start"
     kill -9 "$holder"
     wait "$holder" 2>/dev/null
+    # answering TEXT: somebody else is where --health asks.
+    answering() {
+        port=$(free_ports 1)
+        "$python" -c "import socket
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('127.0.0.1', $port)); s.listen()
+while True:
+    c = s.accept()[0]
+    if c.recv(4096): c.sendall(b'$1')
+    c.close()" &
+        holder=$!
+        lib_tests_pids+=("$holder")
+        wait_for 10 taken || give_up "somebody else listens"
+    }
+    probe=("$DKVD" --config "$work/n1.conf" --health --set)
+    answering 'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n'
+    check "--health and another web server: what it answers" start_fails 69 \
+        "127.0.0.1:$port answers /readyz with \"HTTP/1.1 404 Not Found\"" "${probe[@]}" "http.listen=127.0.0.1:$port"
+    kill -9 "$holder"
+    answering 'SSH-2.0-x\r\n'
+    check "--health and no web server" start_fails 69 "does not speak HTTP" "${probe[@]}" "http.listen=127.0.0.1:$port"
+    kill -9 "$holder"
+    answering ''
+    check "--health and nothing" start_fails 69 "closed without an answer" "${probe[@]}" "http.listen=127.0.0.1:$port"
+    kill -9 "$holder"
+    wait "$holder" 2>/dev/null
 fi
 check "nothing of all that was put into the data directory" rmdir "$work/n1"
 

@@ -52,13 +52,19 @@ now=$(header dkv-leader-contact-ms)
 check "and for how long there is no leader: $silent, then $now ms" test "$now" -ge $((silent + 250))
 ask "$left" GET /livez
 is "the node lives" 200 "$code"
+start=$(date +%s%N)
 ask "$left" GET '/readyz?verbose'
 is "it is not ready" 503 "$code"
-check "and says why" grep -q '^\[-\]linearizable_read failed: ' "$work/body"
+check "and says why" grep -q '^\[-\]linearizable_read failed: this node knows of no leader' "$work/body"
+probe=0
+"$DKVD" --config "$work/n$left.conf" --health 2>"$work/health" || probe=$?
+is "dkvd --health: not ready" 69 "$probe"
+check "and why" grep -qF 'not ready: linearizable_read failed: this node knows of no leader' "$work/health"
+check "both at once" test $((($(date +%s%N) - start) / 1000000)) -lt 900
 ask "$left" GET /health
 is "etcd's words for it" '503 {"health":"false","reason":"RAFT NO LEADER"}' "$code $(cat "$work/body")"
 ask "$left" GET /cluster
-check "nobody has a leader's view" refused 503 no_leader none
+check "nobody has a leader's view: where to look" refused 503 no_leader none "GET /node on each node"
 ask "$left" POST /key -d '{"none":"x"}'
 is "hraftd's surface answers 500, empty" "500 " "$code $(cat "$work/body")"
 for i in $(others "$left"); do node_start "$i"; done

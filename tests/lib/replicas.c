@@ -462,9 +462,15 @@ static void read_done(struct api_barrier *barrier)
     container_of(barrier, struct client_read, barrier)->done++;
 }
 
-void replicas_read(struct replicas *all, uint32_t n, struct client_read *r)
+void replicas_read_within(struct replicas *all, uint32_t n, struct client_read *r,
+                          uint64_t wait_max_us)
 {
-    *r = (struct client_read){.barrier = {.done = read_done}};
+    *r = (struct client_read){.barrier = {.done = read_done, .wait_max_us = wait_max_us}};
     list_init(&r->barrier.link);
     replica_barrier(all->nodes[n].replica, &r->barrier);
+}
+
+void replicas_read(struct replicas *all, uint32_t n, struct client_read *r)
+{
+    replicas_read_within(all, n, r, 0);
 }

@@ -100,6 +100,9 @@ struct client_read {
     struct api_barrier barrier;
     unsigned done;
 };
+/* It may wait for that long; 0 for as long as any request. */
+void replicas_read_within(struct replicas *all, uint32_t n, struct client_read *r,
+                          uint64_t wait_max_us);
 void replicas_read(struct replicas *all, uint32_t n, struct client_read *r);
 
 #endif

@@ -324,6 +324,26 @@ static void test_a_leader_that_was_replaced_serves_no_read(void **state)
     assert_int_not_equal(r.barrier.status, DKV_OK);
 }
 
+/* Whoever probes gives up before http.request_timeout. */
+static void test_a_read_may_wait_for_less_than_others(void **state)
+{
+    struct replicas *all = *state;
+    struct client_read probe, other;
+    uint32_t old = replicas_leader(all);
+
+    replicas_cut(all, old, true);
+    replicas_read_within(all, old, &probe, T_US);
+    replicas_read(all, old, &other);
+    replicas_run(all, T_US / 2);
+    assert_int_equal(probe.done, 0);
+    replicas_run(all, T_US);
+    assert_int_equal(probe.done, 1);
+    assert_int_equal(probe.barrier.status, DKV_EUNAVAIL);
+    assert_int_equal(other.done, 0);
+    replicas_run(all, TIMEOUT_US);
+    assert_int_equal(other.done, 1);
+}
+
 static void test_all_reads_of_a_turn_share_one_round(void **state)
 {
     struct replicas *all = *state;
@@ -485,6 +505,7 @@ int main(void)
         WITH(test_a_write_that_another_leader_replaced_is_not_called_done),
         WITH(test_a_read_on_any_node_waits_for_what_was_acknowledged_before),
         WITH(test_a_leader_that_was_replaced_serves_no_read),
+        WITH(test_a_read_may_wait_for_less_than_others),
         WITH(test_all_reads_of_a_turn_share_one_round),
         WITH(test_who_was_refused_a_read_does_not_ask_again_at_once),
         WITH(test_a_killed_node_comes_back_to_the_same_state),
