@@ -9,21 +9,55 @@
 
 /* --- reading --- */
 
-static bool etag_matches(struct dkv_slice header, uint64_t revision)
+static bool is_star(struct dkv_slice header)
 {
-    char etag[24];
-    int len = snprintf(etag, sizeof(etag), "\"%llu\"", (unsigned long long)revision);
+    return header.len == 1 && *(const char *)header.data == '*';
+}
 
-    return header.len == (size_t)len && memcmp(header.data, etag, header.len) == 0;
+static const char *skip_separators(const char *at, const char *end)
+{
+    while (at < end && (*at == ',' || *at == ' ' || *at == '\t'))
+        at++;
+    return at;
+}
+
+/* One of the list is the ETag of this revision, or the list is "*".  A weak one (a cache's W/"7")
+ * counts where only an answer is spared (RFC 9110, 8.8.3.2). */
+static bool etags_have(struct dkv_slice list, uint64_t revision, bool weak_counts)
+{
+    const char *at = list.data, *end = at + list.len;
+    char etag[24];
+    size_t len = (size_t)snprintf(etag, sizeof(etag), "\"%llu\"", (unsigned long long)revision);
+
+    if (is_star(list))
+        return true;
+    for (at = skip_separators(at, end); at < end; at = skip_separators(at, end)) {
+        const char *next = memchr(at, ',', (size_t)(end - at));
+        size_t left = (size_t)((next != NULL ? next : end) - at);
+
+        next = at + left;
+        while (left > 0 && (at[left - 1] == ' ' || at[left - 1] == '\t'))
+            left--;
+        if (weak_counts && left > 2 && memcmp(at, "W/", 2) == 0) {
+            at += 2;
+            left -= 2;
+        }
+        if (left == len && memcmp(at, etag, len) == 0)
+            return true;
+        at = next;
+    }
+    return false;
 }
 
 static void found(struct kv_get *get, const struct kv_record *record)
 {
     struct call *call = container_of(get, struct call, get);
-    struct dkv_slice known;
+    struct dkv_slice wanted = http_request_field(call->request, HTTP_IF_MATCH);
+    struct dkv_slice known = http_request_field(call->request, HTTP_IF_NONE_MATCH);
 
-    known = http_request_field(call->request, HTTP_IF_NONE_MATCH);
-    if (known.data != NULL && etag_matches(known, record->revision))
+    if (wanted.data != NULL && !etags_have(wanted, record->revision, false))
+        reply_condition_failed(call, record->revision);
+    else if (known.data != NULL && etags_have(known, record->revision, true))
         reply_empty(call, 304, record->revision);
     else
         reply_value(call, record->revision, record->value);
@@ -35,6 +69,8 @@ static void finish_get(struct call *call, int status)
     call->is_held = false;
     if (status == DKV_OK)
         call_free(call);
+    else if (status == DKV_ENOENT && http_request_field(call->request, HTTP_IF_MATCH).data != NULL)
+        reply_condition_failed(call, 0);
     else if (status == DKV_ENOENT)
         reply_problem(call, &problem_not_found, "there is no such key");
     else
@@ -75,11 +111,6 @@ static bool parse_etag(struct dkv_slice header, uint64_t *revision_out)
     }
     *revision_out = revision;
     return true;
-}
-
-static bool is_star(struct dkv_slice header)
-{
-    return header.len == 1 && *(const char *)header.data == '*';
 }
 
 /* Answers 400 itself when the conditions make no sense. */

@@ -23,6 +23,8 @@ const struct problem problem_too_long = {413, "value_too_long", "The value is to
 const struct problem problem_overload = {429, "overload", "Too much is waiting already",
                                          OUTCOME_NONE};
 const struct problem problem_storage = {500, "storage", "The storage failed", OUTCOME_NONE};
+static const struct problem problem_storage_write = {500, "storage", "The storage failed",
+                                                     OUTCOME_UNKNOWN};
 const struct problem problem_not_supported = {501, "not_supported",
                                               "Not supported by this node's storage", OUTCOME_NONE};
 const struct problem problem_no_leader = {503, "no_leader", "No leader", OUTCOME_NONE};
@@ -137,6 +139,13 @@ void reply_method_not_allowed(struct call *call, const char *allow)
     send_problem(call, &problem_method, &fields, detail);
 }
 
+static bool is_write(const struct call *call)
+{
+    enum http_method method = call->request->method;
+
+    return method == HTTP_PUT || method == HTTP_POST || method == HTTP_DELETE;
+}
+
 void reply_status(struct call *call, int status)
 {
     switch (status) {
@@ -162,7 +171,8 @@ void reply_status(struct call *call, int status)
         reply_problem(call, &problem_stopping, "ask another node");
         break;
     default:
-        reply_problem(call, &problem_storage, "status %d; see the node's log", status);
+        reply_problem(call, is_write(call) ? &problem_storage_write : &problem_storage,
+                      "status %d; see the node's log", status);
         break;
     }
 }

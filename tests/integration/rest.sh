@@ -35,6 +35,20 @@ is "HEAD has the value's length and the ETag" "3 $replaced" "$(header content-le
 ask 1 GET /kv/a -H "If-None-Match: $replaced"
 check "GET of the revision that is known answers 304" answers 304
 is "with its ETag and no body" "$replaced" "$(header etag)$(cat "$work/body")"
+for known in '*' "\"1\", $replaced" "W/$replaced" "\"1\" ,W/$replaced , \"2\""; do
+    ask 1 GET /kv/a -H "If-None-Match: $known"
+    check "so does If-None-Match: $known" answers 304
+done
+for wanted in '*' "$replaced" "\"1\", $replaced"; do
+    ask 1 GET /kv/a -H "If-Match: $wanted"
+    check "GET with If-Match: $wanted" answers 200
+done
+for wanted in '"1"' "W/$replaced" '"1", "2"'; do
+    ask 1 GET /kv/a -H "If-Match: $wanted"
+    check "GET with If-Match: $wanted answers 412" refused 412 condition_failed none "$replaced"
+done
+ask 1 GET /kv/none -H 'If-Match: *'
+check "as it does for a key that is not there" refused 412 condition_failed none
 ask 1 GET /kv/a -H "If-None-Match: $created"
 check "GET of an older one answers 200" answers 200
 
