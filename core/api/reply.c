@@ -217,8 +217,15 @@ void reply_json(struct call *call, json_t *json)
 
 const char *api_error_body(void *ctx, const struct http_error *error, struct buf *body)
 {
-    (void)ctx;
+    const struct api *api = ctx;
+    char detail[256];
+
+    /* The server knows how long a body may be, but not what decides it. */
+    if (error->status == 413)
+        snprintf(detail, sizeof(detail), "%s; cluster.value_max is %u", error->detail,
+                 api->backend->value_max);
     dump(body, problem_json((unsigned)error->status, error->code, "The request was refused",
-                            error->detail, OUTCOME_NONE, error->request_id));
+                            error->status == 413 ? detail : error->detail, OUTCOME_NONE,
+                            error->request_id));
     return problem_type;
 }

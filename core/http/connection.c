@@ -1,5 +1,6 @@
 #include "http/connection.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -66,6 +67,15 @@ static void refuse_memory(struct http_conn *conn, int status)
         http__conn_refuse(conn, 503, "out_of_memory", "no memory for the request");
 }
 
+static void refuse_body(struct http_conn *conn, uint64_t limit)
+{
+    char detail[80];
+
+    snprintf(detail, sizeof(detail), "the body is longer than the %llu bytes allowed here",
+             (unsigned long long)limit);
+    http__conn_refuse(conn, 413, "value_too_long", detail);
+}
+
 /* A client that left before its request was handed over is told of at once. */
 static void tell_if_left(struct http_conn *conn, uint64_t id)
 {
@@ -115,7 +125,7 @@ static void begin_body(struct http_conn *conn, struct exchange *ex, bool more_is
     }
     conn->body_limit = limit;
     if (ex->head.content_length > limit) {
-        http__conn_refuse(conn, 413, "value_too_long", "the body is longer than allowed here");
+        refuse_body(conn, limit);
         return;
     }
     if (ex->head.expect_continue && ex->head.minor > 0 && !more_is_here)
@@ -173,7 +183,7 @@ static size_t take_chunks(struct http_conn *conn, const uint8_t *data, size_t le
         return len;
     }
     if (ex->request.body.len + piece.len + conn->chunks.left > conn->body_limit) {
-        http__conn_refuse(conn, 413, "value_too_long", "the body is longer than allowed here");
+        refuse_body(conn, conn->body_limit);
         return len;
     }
     if (piece.len > 0) {

@@ -196,7 +196,8 @@ closes() {
 }
 none='"outcome":"none"'
 closes "a value too long is refused before it is sent" "${put}Content-Length: 1048577\r\n\r\n" \
-    'HTTP/1.1 413 ' '"code":"value_too_long"' "$none" 'Connection: close'
+    'HTTP/1.1 413 ' '"code":"value_too_long"' "$none" 'Connection: close' \
+    'longer than the 1048576 bytes allowed here; cluster.value_max is 1048576'
 closes "Expect: 100-continue gets 413 and no 100" \
     "${put}Expect: 100-continue\r\nContent-Length: 1048577\r\n\r\n" 'HTTP/1.1 413 ' "$none"
 raw 1 5 "${put}Expect: 100-continue\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"
@@ -204,7 +205,7 @@ check "one that fits is taken" grep -q '^HTTP/1.1 201 ' "$work/raw"
 ask 1 DELETE /kv/body
 head -c 1048577 /dev/zero >"$work/long"
 ask 1 PUT /kv/body -H 'Transfer-Encoding: chunked' --data-binary "@$work/long"
-check "in chunks it is refused where it grows too long" refused 413 value_too_long none
+check "in chunks it is refused where it grows too long" refused 413 value_too_long none "cluster.value_max is 1048576"
 closes "a length that is no number" "${put}Content-Length: 1x\r\n\r\n" 'HTTP/1.1 400 ' "$none"
 closes "a negative length" "${put}Content-Length: -1\r\n\r\n" 'HTTP/1.1 400 ' "$none"
 closes "two lengths" "${put}Content-Length: 1\r\nContent-Length: 2\r\n\r\nx" 'HTTP/1.1 400 ' "$none"

@@ -201,6 +201,7 @@ static void test_too_long_a_body_is_refused_before_it_is_read(void **state)
                     "Expect: 100-continue\r\n\r\n");
     expect(fd, "HTTP/1.1 413 Content Too Large\r\n");
     expect(fd, "\"code\":\"value_too_long\"");
+    expect(fd, "longer than the 10 bytes allowed here");
     expect_end(fd);
     assert_null(strstr(the->received, "100 Continue"));
     assert_int_equal(the->handled, 0);
