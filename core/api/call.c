@@ -101,6 +101,43 @@ bool call_take_key(struct call *call, struct dkv_slice rest)
     return true;
 }
 
+static void refuse_parameter(struct call *call, struct dkv_slice name, const char *const *names)
+{
+    int len = name.len > 64 ? 64 : (int)name.len;
+    char known[160] = "no parameter";
+    size_t used = 0;
+
+    for (size_t i = 0; names[i] != NULL; i++)
+        used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i > 0 ? ", " : "",
+                                 names[i]);
+    dkv_assert(used < sizeof(known));
+    reply_problem(call, &problem_bad_query, "\"%.*s\" is not known here; %s on this path takes %s",
+                  len, (const char *)name.data, http_method_text(call->request->method), known);
+}
+
+bool call_check_query(struct call *call, const char *const *names)
+{
+    struct dkv_slice rest = call->request->query, name, value;
+    uint32_t seen = 0;
+
+    while (rest.len > 0 && http_query_next(&rest, &name, &value)) {
+        unsigned i = 0;
+
+        while (names[i] != NULL && !http_query_name_is(name, names[i]))
+            i++;
+        if (names[i] == NULL) {
+            refuse_parameter(call, name, names);
+            return false;
+        }
+        if ((seen & 1u << i) != 0) {
+            reply_problem(call, &problem_bad_query, "%s is there twice; give it once", names[i]);
+            return false;
+        }
+        seen |= 1u << i;
+    }
+    return true;
+}
+
 struct dkv_slice call_query(const struct call *call, const char *name)
 {
     struct dkv_slice value = {NULL, 0};

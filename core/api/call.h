@@ -47,6 +47,10 @@ void call_when_readable(struct call *call, void (*proceed)(struct call *call));
 /* Runs proceed() in a later turn of the loop, one call in each. */
 void call_later(struct call *call, void (*proceed)(struct call *call));
 
+/* Whether all of the query is known to the route: each parameter is one of the names, once.  Else
+ * answers 400 and returns false. */
+bool call_check_query(struct call *call, const char *const *names);
+
 /* Value of a query parameter, undecoded; data NULL if absent. */
 struct dkv_slice call_query(const struct call *call, const char *name);
 /* The same, decoded once into `to`; false (and *is_bad_out) if it does not decode or fit. */

@@ -14,10 +14,12 @@ static const char *const role_names[] = {
     [API_ROLE_LEADER] = "leader",
 };
 
-static bool is_read_only_method(struct call *call)
+static bool is_plain_read(struct call *call)
 {
+    static const char *const no_parameters[] = {NULL};
+
     if (call->request->method == HTTP_GET || call->request->method == HTTP_HEAD)
-        return true;
+        return call_check_query(call, no_parameters);
     reply_method_not_allowed(call, "GET, HEAD");
     return false;
 }
@@ -56,7 +58,7 @@ void route_node(struct call *call, struct dkv_slice rest)
     json_t *body;
 
     (void)rest;
-    if (!is_read_only_method(call))
+    if (!is_plain_read(call))
         return;
     call->api->backend->ops->node_view(call->api->backend, &view);
     body = json_object();
@@ -136,7 +138,7 @@ void route_cluster(struct call *call, struct dkv_slice rest)
     struct api_cluster_query *query;
 
     (void)rest;
-    if (!is_read_only_method(call))
+    if (!is_plain_read(call))
         return;
     query = xcalloc(1, sizeof(*query));
     query->home = call;

@@ -137,17 +137,19 @@ static struct health *begin(struct call *call, struct dkv_slice rest, bool is_re
     return h;
 }
 
-static bool is_get(struct call *call)
+static const char *const of_checks[] = {"verbose", "exclude", NULL}, *const of_health[] = {NULL};
+
+static bool is_good(struct call *call, const char *const *parameters)
 {
     if (call->request->method == HTTP_GET || call->request->method == HTTP_HEAD)
-        return true;
+        return call_check_query(call, parameters);
     reply_method_not_allowed(call, "GET, HEAD");
     return false;
 }
 
 void route_livez(struct call *call, struct dkv_slice rest)
 {
-    if (!is_get(call))
+    if (!is_good(call, of_checks))
         return;
     (void)begin(call, rest, false);
     answer(call);
@@ -157,7 +159,7 @@ void route_readyz(struct call *call, struct dkv_slice rest)
 {
     struct health *h;
 
-    if (!is_get(call))
+    if (!is_good(call, of_checks))
         return;
     h = begin(call, rest, true);
     if (begin_barrier(call, barrier_done))
@@ -185,7 +187,7 @@ static void health_done(struct api_barrier *barrier)
 void route_health(struct call *call, struct dkv_slice rest)
 {
     (void)rest;
-    if (!is_get(call))
+    if (!is_good(call, of_health))
         return;
     if (!begin_barrier(call, health_done))
         answer_health(call, false);

@@ -195,13 +195,15 @@ static void write_key(struct call *call, enum kv_op op)
 
 void route_key(struct call *call, struct dkv_slice rest)
 {
+    static const char *const of_read[] = {"consistency", NULL}, *const of_write[] = {NULL};
     enum http_method method = call->request->method;
+    bool is_read = method == HTTP_GET || method == HTTP_HEAD;
 
-    if (method != HTTP_GET && method != HTTP_HEAD && method != HTTP_PUT && method != HTTP_DELETE) {
+    if (!is_read && method != HTTP_PUT && method != HTTP_DELETE) {
         reply_method_not_allowed(call, "GET, HEAD, PUT, DELETE");
         return;
     }
-    if (!call_take_key(call, rest))
+    if (!call_take_key(call, rest) || !call_check_query(call, is_read ? of_read : of_write))
         return;
     if (method == HTTP_PUT)
         write_key(call, KV_OP_PUT);

@@ -172,6 +172,8 @@ static bool take_after(struct call *call, struct list_state *s)
 
 void route_list(struct call *call, struct dkv_slice rest)
 {
+    static const char *const parameters[] = {"prefix", "after",       "after_b64", "limit",
+                                             "keys",   "consistency", NULL};
     struct list_state *s;
     struct dkv_slice keys;
     bool is_bad = false;
@@ -185,6 +187,8 @@ void route_list(struct call *call, struct dkv_slice rest)
         reply_method_not_allowed(call, "GET, HEAD");
         return;
     }
+    if (!call_check_query(call, parameters))
+        return;
     s = xcalloc(1, sizeof(*s));
     s->call = call;
     s->items = json_array();

@@ -99,6 +99,8 @@ int http_decode(struct dkv_slice part, void *out, size_t *len_out);
  * *rest starts as the query and is moved on; false at the end. */
 bool http_query_next(struct dkv_slice *rest, struct dkv_slice *name_out,
                      struct dkv_slice *value_out);
+/* Whether a name as it stands in a query, decoded, is this one. */
+bool http_query_name_is(struct dkv_slice name, const char *wanted);
 /* The raw value of the first parameter whose decoded name is this one; false when absent. */
 bool http_query_find(struct dkv_slice query, const char *name, struct dkv_slice *value_out);
 

@@ -59,21 +59,21 @@ bool http_query_next(struct dkv_slice *rest, struct dkv_slice *name_out,
     return true;
 }
 
-static bool decodes_to(struct dkv_slice part, const char *name)
+bool http_query_name_is(struct dkv_slice name, const char *wanted)
 {
-    const uint8_t *in = part.data;
+    const uint8_t *in = name.data;
     size_t i = 0;
 
-    for (; *name != '\0'; name++) {
-        size_t one = i < part.len && in[i] == '%' ? 3 : 1, len;
+    for (; *wanted != '\0'; wanted++) {
+        size_t one = i < name.len && in[i] == '%' ? 3 : 1, len;
         uint8_t c[3];
 
-        if (i + one > part.len || http_decode((struct dkv_slice){in + i, one}, c, &len) != DKV_OK ||
-            c[0] != (uint8_t)*name)
+        if (i + one > name.len || http_decode((struct dkv_slice){in + i, one}, c, &len) != DKV_OK ||
+            c[0] != (uint8_t)*wanted)
             return false;
         i += one;
     }
-    return i == part.len;
+    return i == name.len;
 }
 
 bool http_query_find(struct dkv_slice query, const char *name, struct dkv_slice *value_out)
@@ -81,7 +81,7 @@ bool http_query_find(struct dkv_slice query, const char *name, struct dkv_slice 
     struct dkv_slice found, value;
 
     while (http_query_next(&query, &found, &value)) {
-        if (decodes_to(found, name)) {
+        if (http_query_name_is(found, name)) {
             *value_out = value;
             return true;
         }

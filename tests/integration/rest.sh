@@ -118,7 +118,7 @@ check "a key with encoded bytes is decoded once" answers 201
 is "a slash is a slash, however it came" x "$(get "${http[1]}" '/kv/dir%2fa%20b/c%2Bd%25')"
 ask 1 GET '/kv/?prefix=dir/&keys=1'
 is "and is listed as what it is" 'dir/a b/c+d%' "$(jq -r '.keys[0]' "$work/body")"
-ask 1 PUT '/kv/k?consistency=stale' --data-binary y
+ask 1 PUT '/kv/k?' --data-binary y
 check "a query is no part of the key" answers 201
 is "the key is what is before it" y "$(get "${http[1]}" /kv/k)"
 
@@ -210,6 +210,30 @@ for query in limit=0 limit=x limit=-1 limit= prefix=%zz after=%f after_b64=! con
     ask 1 GET "/kv/?$query"
     check "?$query is refused" refused 400 bad_query none
 done
+# bad QUERY-AND-PATH METHOD TEXT: the query is refused, with these words
+bad() {
+    local body=()
+    [ "$2" != PUT ] || body=(--data-binary x)
+    ask 1 "$2" "$1" "${body[@]}"
+    check "$2 $1 is refused" refused 400 bad_query none "$3"
+}
+bad '/kv/?prefx=l/' GET '"prefx" is not known here; GET on this path takes prefix, after, after_b64, limit, keys, consistency'
+bad '/kv/k?consistensy=stale' GET '"consistensy" is not known here; GET on this path takes consistency'
+bad '/kv/k?ttl=30s' PUT '"ttl" is not known here; PUT on this path takes no parameter'
+bad '/kv/k?consistency=bogus' PUT '"consistency" is not known here'
+bad '/kv/k?consistency=stale' DELETE '"consistency" is not known here'
+bad '/kv/?prefix=l/&prefix=m/' GET 'prefix is there twice'
+bad '/kv/k?consistency=stale&c%6fnsistency=stale' GET 'consistency is there twice'
+bad '/kv/?%zz=1' GET '"%zz" is not known here'
+bad '/node?pretty' GET '"pretty" is not known here; GET on this path takes no parameter'
+bad '/cluster?pretty' GET '"pretty" is not known here'
+bad '/readyz?verbos' GET '"verbos" is not known here; GET on this path takes verbose, exclude'
+bad '/livez?verbose&verbose' GET 'verbose is there twice'
+bad '/health?serializable=true' GET '"serializable" is not known here'
+ask 1 GET '/kv/?&prefix=l/&&limit=1&'
+is "empty parts are nobody's" 200 "$code"
+ask 1 GET '/status?pretty'
+is "hraftd's surface is as lenient as hraftd" 200 "$code"
 ask 1 HEAD '/kv/?prefix=l/'
 check "a list has a HEAD" answers 200
 
