@@ -6,6 +6,7 @@
 #ifndef API_BACKEND_H
 #define API_BACKEND_H
 
+#include "api/access.h"
 #include "base/list.h"
 #include "kv/reader.h"
 
@@ -111,6 +112,7 @@ struct api_backend {
     struct kv_reader *reader; /* of this thread */
     /* Asks the thread's loop to call api_turn soon, after what else is ready had its turn. */
     void (*turn_wanted)(struct api_backend *backend);
+    const struct api_access *access;
     uint32_t key_max; /* bytes; the cluster's limits */
     uint32_t value_max;
 };

@@ -12,6 +12,9 @@ const struct problem problem_bad_query = {400, "bad_query", "A query parameter i
                                           OUTCOME_NONE};
 const struct problem problem_bad_header = {400, "bad_header", "A header is not acceptable",
                                            OUTCOME_NONE};
+const struct problem problem_origin = {403, "origin_not_allowed", "Not for this web page",
+                                       OUTCOME_NONE};
+const struct problem problem_host = {403, "host_not_allowed", "Not by this name", OUTCOME_NONE};
 const struct problem problem_not_found = {404, "not_found", "Not found", OUTCOME_NONE};
 const struct problem problem_no_route = {404, "no_route", "No such path", OUTCOME_NONE};
 const struct problem problem_method = {405, "method_not_allowed", "Method not allowed",

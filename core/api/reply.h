@@ -17,10 +17,10 @@ struct problem {
     enum reply_outcome outcome;
 };
 
-extern const struct problem problem_bad_key, problem_bad_query, problem_bad_header,
-    problem_not_found, problem_no_route, problem_method, problem_condition, problem_no_leader,
-    problem_timeout, problem_disk_full, problem_overload, problem_stopping, problem_storage,
-    problem_not_supported, problem_too_long;
+extern const struct problem problem_bad_key, problem_bad_query, problem_bad_header, problem_origin,
+    problem_host, problem_not_found, problem_no_route, problem_method, problem_condition,
+    problem_no_leader, problem_timeout, problem_disk_full, problem_overload, problem_stopping,
+    problem_storage, problem_not_supported, problem_too_long;
 
 /* application/problem+json; detail says what, why and what to do. */
 void reply_problem(struct call *call, const struct problem *problem, const char *fmt, ...)

@@ -21,18 +21,19 @@ struct route {
     const char *path;
     enum route_kind kind;
     void (*handle)(struct call *call, struct dkv_slice rest);
+    bool is_for_all; /* probes call a node by any name, and learn nothing */
 };
 
 static const struct route routes[] = {
-    {"/kv/", ROUTE_EXACT, route_list},
-    {"/kv/", ROUTE_PREFIX, route_key},
-    {"/node", ROUTE_EXACT, route_node},
-    {"/cluster", ROUTE_EXACT, route_cluster},
-    {"/livez", ROUTE_PARTS, route_livez},
-    {"/readyz", ROUTE_PARTS, route_readyz},
-    {"/health", ROUTE_EXACT, route_health},
-    {"/key", ROUTE_PREFIX, route_hraftd_key},
-    {"/status", ROUTE_EXACT, route_hraftd_status},
+    {"/kv/", ROUTE_EXACT, route_list, false},
+    {"/kv/", ROUTE_PREFIX, route_key, false},
+    {"/node", ROUTE_EXACT, route_node, false},
+    {"/cluster", ROUTE_EXACT, route_cluster, false},
+    {"/livez", ROUTE_PARTS, route_livez, true},
+    {"/readyz", ROUTE_PARTS, route_readyz, true},
+    {"/health", ROUTE_EXACT, route_health, true},
+    {"/key", ROUTE_PREFIX, route_hraftd_key, false},
+    {"/status", ROUTE_EXACT, route_hraftd_status, false},
 };
 
 static bool matches(const struct route *route, struct dkv_slice path)
@@ -78,12 +79,42 @@ void api_free(struct api **api)
     *api = NULL;
 }
 
+static bool is_allowed(const struct api *api, const struct http_request *request)
+{
+    const struct api_access *access = api->backend->access;
+    struct dkv_slice origin = http_request_field(request, HTTP_ORIGIN);
+
+    return api_access_allows_host(access, http_request_field(request, HTTP_HOST)) &&
+           (origin.data == NULL || api_access_allows_origin(access, origin));
+}
+
+static void refuse(struct call *call)
+{
+    struct dkv_slice origin = http_request_field(call->request, HTTP_ORIGIN);
+    struct dkv_slice host = http_request_field(call->request, HTTP_HOST);
+
+    if (api_access_allows_host(call->api->backend->access, host))
+        reply_problem(
+            call, &problem_origin,
+            "web pages of %.*s may not use this node; http.allowed_origins says which may",
+            (int)(origin.len < 100 ? origin.len : 100), (const char *)origin.data);
+    else
+        reply_problem(call, &problem_host,
+                      "this node does not go by the name %.*s; if that name is right, add it to "
+                      "http.allowed_hosts",
+                      (int)(host.len < 100 ? host.len : 100), (const char *)host.data);
+}
+
 void api_handle(void *ctx, struct http_request *request)
 {
     struct call *call = call_new(ctx, request);
     const struct route *route = find_route(request->path);
     size_t len;
 
+    if (!is_allowed(call->api, request) && (route == NULL || !route->is_for_all)) {
+        refuse(call);
+        return;
+    }
     if (route == NULL) {
         reply_problem(call, &problem_no_route,
                       "there is nothing at this path; keys are under /kv/, see docs/http.md");
@@ -98,7 +129,7 @@ void api_handle(void *ctx, struct http_request *request)
 uint64_t api_body_limit(void *ctx, struct http_request *request)
 {
     const struct api *api = ctx;
-    const struct route *route = find_route(request->path);
+    const struct route *route = is_allowed(api, request) ? find_route(request->path) : NULL;
 
     if (route != NULL && route->handle == route_hraftd_key)
         return (uint64_t)api->backend->value_max * 6 + 4096;

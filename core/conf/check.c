@@ -117,6 +117,35 @@ static void check_advertise(struct conf *conf)
                    "http.advertise: nobody can connect to %s", advertise->text);
 }
 
+/* One that can never match is a mistake that would show as a refusal much later. */
+static void check_allowed_hosts(struct conf *conf)
+{
+    const struct conf_text_list *hosts = &conf->settings.http.allowed_hosts;
+
+    for (size_t i = 0; i < hosts->count; i++) {
+        if (strpbrk(hosts->items[i], "/:") != NULL)
+            conf_error(conf, &conf__value(conf, "http", "allowed_hosts")->items[i].origin,
+                       "http.allowed_hosts: %s is no host name; leave out scheme, port and path",
+                       hosts->items[i]);
+    }
+}
+
+static void check_allowed_origins(struct conf *conf)
+{
+    const struct conf_text_list *origins = &conf->settings.http.allowed_origins;
+
+    for (size_t i = 0; i < origins->count; i++) {
+        const char *text = origins->items[i], *host = strstr(text, "://");
+
+        if (strcmp(text, "*") == 0 || (host != NULL && strchr(host + 3, '/') == NULL))
+            continue;
+        conf_error(conf, &conf__value(conf, "http", "allowed_origins")->items[i].origin,
+                   "http.allowed_origins: %s is no origin; write scheme://host or "
+                   "scheme://host:port, with nothing behind it",
+                   text);
+    }
+}
+
 static void check_data_dir(struct conf *conf)
 {
     if (is_good(conf, "node", "data_dir") && conf->settings.node.data_dir[0] == '\0' &&
@@ -172,6 +201,8 @@ void conf__check(struct conf *conf)
     check_self(conf);
     check_listen(conf);
     check_advertise(conf);
+    check_allowed_hosts(conf);
+    check_allowed_origins(conf);
     check_data_dir(conf);
     check_sections(conf);
 }

@@ -67,8 +67,7 @@ static bool is_list(const struct conf_scope *scope, const char *key)
 {
     const struct conf_key *found = scope->name == NULL ? conf_schema_find(scope->kind, key) : NULL;
 
-    return found != NULL &&
-           (found->type == CONF_TYPE_ADDRESS_LIST || found->type == CONF_TYPE_PEER_LIST);
+    return found != NULL && conf_type_is_list(found->type);
 }
 
 void conf__put_text(struct conf *conf, const struct conf_scope *scope, const char *key,

@@ -122,8 +122,7 @@ static void print_json_values(const struct conf_entry *entry, bool is_list, FILE
 static void print_json_entry(struct conf *conf, const char *name, const struct conf_entry *entry,
                              const struct conf_key *key, bool is_hidden, bool is_first, FILE *to)
 {
-    bool is_list =
-        key != NULL && (key->type == CONF_TYPE_ADDRESS_LIST || key->type == CONF_TYPE_PEER_LIST);
+    bool is_list = key != NULL && conf_type_is_list(key->type);
 
     fputs(is_first ? "\n  " : ",\n  ", to);
     print_json_text(name, to);

@@ -66,6 +66,12 @@ const struct conf_key conf_schema[] = {
     {KEY("http", "advertise", ADDRESS), .sample = "10.0.0.1:8500", FIELD(http.advertise),
      .help =
          "What others are told. Default: http.listen, with the host of cluster.peers for 0.0.0.0."},
+    {KEY("http", "allowed_hosts", TEXT_LIST), .sample = "kv.example.org, kv1.example.org",
+     FIELD(http.allowed_hosts),
+     .help = "Names for this node besides IP addresses, localhost and those set here; * for any."},
+    {KEY("http", "allowed_origins", TEXT_LIST), .sample = "https://console.example.org",
+     FIELD(http.allowed_origins),
+     .help = "Web pages that may use this node (Origin); * for any. Default: none."},
     {KEY("http", "transport", NAME), .sample = "tcp", FIELD(http.transport),
      .help = "Transport plugin for clients. Default: transport.plugin."},
     {KEY("http", "max_connections", INT), .fallback = "4096", .min = 1, .max = 1000000,

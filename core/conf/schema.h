@@ -20,7 +20,8 @@ enum conf_type {                         /* field in struct settings */
                  CONF_TYPE_CHOICE,       /* an enum, index into choices */
                  CONF_TYPE_ADDRESS,      /* struct conf_address */
                  CONF_TYPE_ADDRESS_LIST, /* struct conf_address_list */
-                 CONF_TYPE_PEER_LIST     /* struct conf_peer_list */
+                 CONF_TYPE_PEER_LIST,    /* struct conf_peer_list */
+                 CONF_TYPE_TEXT_LIST     /* struct conf_text_list */
 };
 
 #define CONF_KEY_LIVE       (1u << 0) /* not commented out in the sample */
@@ -41,6 +42,12 @@ struct conf_key {
 struct conf_section_help {
     const char *section, *help;
 };
+
+static inline bool conf_type_is_list(enum conf_type type)
+{
+    return type == CONF_TYPE_ADDRESS_LIST || type == CONF_TYPE_PEER_LIST ||
+           type == CONF_TYPE_TEXT_LIST;
+}
 
 extern const struct conf_key conf_schema[]; /* ends with a NULL section */
 extern const size_t conf_schema_count;

@@ -34,6 +34,11 @@ struct conf_peer_list {
     size_t count;
 };
 
+struct conf_text_list {
+    const char *const *items;
+    size_t count;
+};
+
 struct settings_node {
     const char *name;
     const char *data_dir; /* "" with --dev: keep everything in memory */
@@ -51,6 +56,7 @@ struct settings_cluster {
 struct settings_http {
     struct conf_address_list listen;
     struct conf_address advertise; /* never a wildcard address */
+    struct conf_text_list allowed_hosts, allowed_origins;
     const char *transport;
     uint64_t max_connections;
     uint64_t max_connections_per_ip; /* 0: no limit */

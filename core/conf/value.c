@@ -213,6 +213,18 @@ static bool convert_peers(struct conf *conf, const struct conf_key *key,
     return is_good;
 }
 
+static bool convert_texts(struct conf *conf, const struct conf_entry *entry,
+                          struct conf_text_list *field)
+{
+    const char **items = conf__alloc(conf, entry->count * sizeof(*items));
+
+    for (size_t i = 0; i < entry->count; i++)
+        items[i] = entry->items[i].text;
+    field->items = items;
+    field->count = entry->count;
+    return true;
+}
+
 static bool convert_name(struct conf *conf, const struct conf_key *key,
                          const struct conf_item *item, const char **field)
 {
@@ -259,6 +271,8 @@ static bool convert(struct conf *conf, const struct conf_key *key, const struct 
         return convert_addresses(conf, key, entry, field);
     case CONF_TYPE_PEER_LIST:
         return convert_peers(conf, key, entry, field);
+    case CONF_TYPE_TEXT_LIST:
+        return convert_texts(conf, entry, field);
     }
     return false;
 }
@@ -268,8 +282,7 @@ static bool has_one_value(struct conf *conf, const struct conf_key *key,
 {
     const struct conf_origin *first = &entry->items[0].origin, *second;
 
-    if (key->type == CONF_TYPE_ADDRESS_LIST || key->type == CONF_TYPE_PEER_LIST ||
-        entry->count == 1)
+    if (conf_type_is_list(key->type) || entry->count == 1)
         return true;
     second = &entry->items[1].origin;
     if (first->line == second->line)

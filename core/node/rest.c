@@ -14,6 +14,7 @@ struct rest {
     struct rest_config config;
     struct api_backend backend;
     struct api *api;
+    struct api_access *access;
     struct http_server *server;
     struct event *turn;
 };
@@ -84,6 +85,23 @@ static void configure(const struct rest_config *config, struct http_config *http
         http->transport.flush = flush;
 }
 
+static struct api_access *make_access(const struct settings *s)
+{
+    struct api_access *access = api_access_new();
+
+    for (size_t i = 0; i < s->http.allowed_hosts.count; i++)
+        api_access_add_host(access, s->http.allowed_hosts.items[i]);
+    for (size_t i = 0; i < s->http.allowed_origins.count; i++)
+        api_access_add_origin(access, s->http.allowed_origins.items[i]);
+    for (size_t i = 0; i < s->http.listen.count; i++)
+        api_access_add_host(access, s->http.listen.items[i].host);
+    for (size_t i = 0; i < s->cluster.peers.count; i++)
+        api_access_add_host(access, s->cluster.peers.items[i].address.host);
+    api_access_add_host(access, s->http.advertise.host);
+    api_access_add_host(access, s->node.name);
+    return access;
+}
+
 int rest_probe(const char *address, struct dkv_error *err)
 {
     return http_address_probe(address, err);
@@ -107,6 +125,8 @@ int rest_open(const struct rest_config *config, struct rest **rest_out, struct d
         free(r);
         return status;
     }
+    r->access = make_access(config->settings);
+    r->backend.access = r->access;
     r->api = api_new(&r->backend);
     r->turn = evtimer_new(config->base, on_turn, r);
     dkv_assert(r->turn != NULL); /* libevent got xmalloc, or memory is out */
@@ -151,6 +171,7 @@ void rest_close(struct rest **rest)
     event_free(r->turn);
     http_server_free(&r->server);
     api_free(&r->api);
+    api_access_free(&r->access);
     kv_reader_close(&r->backend.reader);
     free(r);
 }

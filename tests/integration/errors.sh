@@ -29,6 +29,11 @@ printf '[raft]\nelection_timeout = 5 apples\n[stroage]\n' >"$work/bad.conf"
 check "a value of the wrong kind: file, line, column" start_fails 78 "bad.conf:2:20: error:" \
     "$DKVD" --config "$work/bad.conf"
 check "and the section after it is told in the same run" grep -qF "(did you mean 'storage'?)" "$work/start"
+printf '[http]\nallowed_hosts = kv.example, http://a\nallowed_origins = https://a.example/\n' >"$work/bad.conf"
+check "a host with a scheme: which of the list" start_fails 78 "bad.conf:2:29: error: http.allowed_hosts: http://a" \
+    "$DKVD" --config "$work/bad.conf"
+check "an origin with a path" start_fails 78 "bad.conf:3:19: error: http.allowed_origins: https://a.example/" \
+    "$DKVD" --config "$work/bad.conf"
 check "an unknown key on the command line" start_fails 78 "did you mean" \
     "$DKVD" --config "$work/n1.conf" --set raft.heartbeat_intervall=1s
 check "a plugin that is not there: those that are" start_fails 78 "memory" \
@@ -175,7 +180,7 @@ done
 
 # --- bodies ---
 
-put='PUT /kv/body HTTP/1.1\r\nHost: n\r\n'
+put='PUT /kv/body HTTP/1.1\r\nHost: n1\r\n'
 # closes NAME TEXT WANTED...: the connection is closed, what came begins with it and has the rest
 closes() {
     local name=$1 text=$2 first=$3 part
@@ -255,7 +260,7 @@ is "nothing of that was written" kept "$(get "${http[1]}" /kv/kept)"
 # The pause between two bytes is what is tested.
 (
     exec 3<>"/dev/tcp/${http[1]%:*}/${http[1]##*:}"
-    printf 'PUT /kv/slow HTTP/1.1\r\nHost: n\r\nContent-Length: 1000\r\n\r\n' >&3
+    printf 'PUT /kv/slow HTTP/1.1\r\nHost: n1\r\nContent-Length: 1000\r\n\r\n' >&3
     cat <&3 >"$work/slow-body" &
     while kill -0 $! && printf x >&3; do sleep 1; done
     wait $!

@@ -328,12 +328,42 @@ check "another method on /status gets 405 and the body" \
     hraftd 405 "{\"me\":$me,\"leader\":$me,\"followers\":[]}" POST /status
 is "what hraftd's API writes, the native one reads" '<&>' "$(get "${http[1]}" /kv/h2 | head -c 3)"
 
+# --- what a browser would send ---
+
+ask 1 PUT /kv/csrf -H 'Origin: http://evil.example' --data-binary x
+check "a page's write is refused" refused 403 origin_not_allowed none "http.allowed_origins"
+ask 1 POST /key -H 'Origin: null' -d '{"csrf":"x"}'
+check "through hraftd's API too" answers 403
+ask 1 GET /kv/csrf
+check "and was not done" answers 404
+ask 1 GET /kv/a -H 'Host: evil.example'
+check "a node that is called by another's name refuses" refused 403 host_not_allowed none "evil.example"
+head -c 200000 /dev/zero >"$work/zeros"
+ask 1 PUT /kv/rebound -H 'Host: evil.example:80' -H 'Expect: 100-continue' --data-binary "@$work/zeros"
+check "before it takes a body" refused 403 host_not_allowed none
+for name in localhost "LOCALHOST:${http[1]#*:}" 10.1.2.3 '[::1]:80' n1 dkv.localhost; do
+    ask 1 GET /kv/a -H "Host: $name"
+    check "it goes by $name" answers 200
+done
+ask 1 GET /livez -H 'Host: probe.example' -H 'Origin: http://evil.example'
+check "a probe may call it anything" answers 200
+
 # --- after a restart ---
 
 digest=$(state_of 1)
 check "the node stops in good order" node_stop 1
+cat >>"$work/n1.conf" <<'TEXT'
+[http]
+allowed_hosts = kv.example.org, kv1.example.org
+allowed_origins = https://console.example.org
+TEXT
 node_start 1
 wait_for 20 is_ready 1 || give_up "the node is ready again"
+ask 1 PUT /kv/page -H 'Host: KV.example.org:80' -H 'Origin: https://console.example.org' --data-binary x
+check "a name and a page that are allowed" answers 201
+ask 1 PUT /kv/page -H 'Host: kv.example.org' -H 'Origin: https://console.example.com' --data-binary x
+check "no other page" refused 403 origin_not_allowed none
+ask 1 DELETE /kv/page
 is "the digest is the same after a restart" "${digest#* }" "$(state_of 1 | cut -d' ' -f2)"
 ask 1 GET /kv/bytes
 check "and so are the bytes" cmp -s "$work/all" "$work/body"
