@@ -146,12 +146,49 @@ static void check_allowed_origins(struct conf *conf)
     }
 }
 
+/* A relative path would be another one after a start from another directory. */
+static void check_path(struct conf *conf, const char *what, const struct conf_item *item)
+{
+    const char *home = conf__getenv(conf, "HOME");
+
+    if (item->text[0] == '/')
+        return;
+    if (item->text[0] != '~')
+        conf_error(conf, &item->origin,
+                   "%s: \"%s\" does not begin with /; write the whole path, such as /var/lib/dkv",
+                   what, item->text);
+    else if (item->text[1] == '/' && home != NULL && home[0] == '/')
+        conf_error(conf, &item->origin,
+                   "%s: \"%s\" does not begin with /, and ~ is not expanded (did you mean '%s%s'?)",
+                   what, item->text, home, item->text + 1);
+    else
+        conf_error(conf, &item->origin,
+                   "%s: \"%s\" does not begin with /, and ~ is not expanded; write the whole path",
+                   what, item->text);
+}
+
 static void check_data_dir(struct conf *conf)
 {
-    if (is_good(conf, "node", "data_dir") && conf->settings.node.data_dir[0] == '\0' &&
-        !conf->settings.dev)
+    if (!is_good(conf, "node", "data_dir"))
+        return;
+    if (conf->settings.node.data_dir[0] != '\0')
+        check_path(conf, "node.data_dir", item_of(conf, "node", "data_dir"));
+    else if (!conf->settings.dev)
         conf_error(conf, &item_of(conf, "node", "data_dir")->origin,
                    "node.data_dir is empty; only --dev keeps no data");
+}
+
+/* The folder of a storage: the default is below node.data_dir, which has been looked at. */
+static void check_storage_paths(struct conf *conf)
+{
+    for (size_t i = 0; i < conf->sections_count; i++) {
+        const struct conf_section *section = conf->sections[i];
+        const struct conf_item *path = conf_section_get(section, "path");
+
+        if (strcmp(section->kind, "storage") == 0 && path != NULL &&
+            path->origin.layer != CONF_DEFAULT)
+            check_path(conf, conf__printf(conf, "storage \"%s\": path", section->name), path);
+    }
 }
 
 /* In use: named by a key, or wrapped by one that is in use. */
@@ -204,5 +241,6 @@ void conf__check(struct conf *conf)
     check_allowed_hosts(conf);
     check_allowed_origins(conf);
     check_data_dir(conf);
+    check_storage_paths(conf);
     check_sections(conf);
 }

@@ -46,7 +46,8 @@ const struct conf_key conf_schema[] = {
      .help =
          "Name of this node, unique in the cluster. Default: the host name up to the first dot."},
     {KEY("node", "data_dir", TEXT), .flags = LIVE, .fallback = "/var/lib/dkv", FIELD(node.data_dir),
-     .help = "Directory for everything this node keeps; its parent must exist. For one dkvd only."},
+     .help = "Directory for everything this node keeps: a whole path, whose parent exists. For one "
+             "dkvd only."},
     {KEY("node", "allow_any_filesystem", BOOL), .fallback = "no", FIELD(node.allow_any_filesystem),
      .help = "Accept a data_dir on tmpfs, overlayfs, nfs and the like, which can lose data."},
 

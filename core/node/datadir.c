@@ -83,6 +83,15 @@ static int check_fs(const char *path, bool allow_any_fs, int *exit_code_out, str
     return fail(err, exit_code_out, EXIT_CODE_CONFIG, DKV_EINVAL);
 }
 
+/* A restart does not make the parent: that is not EXIT_CODE_IO. */
+static int exit_code_of_mkdir(int error)
+{
+    if (error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP)
+        return EXIT_CODE_CONFIG;
+    return error == EACCES || error == EPERM || error == EROFS ? EXIT_CODE_PERMISSION
+                                                               : EXIT_CODE_IO;
+}
+
 static int make_directory(const char *path, int *exit_code_out, struct dkv_error *err)
 {
     struct stat st;
@@ -95,10 +104,7 @@ static int make_directory(const char *path, int *exit_code_out, struct dkv_error
                             error == ENOENT
                                 ? "; create its parent first"
                                 : "; is node.data_dir right, and may this user write there?");
-        return fail(err, exit_code_out,
-                    error == EACCES || error == EPERM || error == EROFS ? EXIT_CODE_PERMISSION
-                                                                        : EXIT_CODE_IO,
-                    status);
+        return fail(err, exit_code_out, exit_code_of_mkdir(error), status);
     }
     if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
         (void)dkv_error_set(err, DKV_EINVAL, "data directory %s is not a directory", path);

@@ -61,6 +61,12 @@ run 0 --check-config --config dkv.conf && [ ! -s err ]
 ok "the sample passes --check-config" $?
 
 mkdir conf.d
+printf '[node]\ndata_dir = ~/dkv\n' >home.conf
+HOME=/home/me run 78 --check-config --config home.conf &&
+    has err "home.conf:2:12: error: node.data_dir: \"~/dkv\" does not begin with /" &&
+    has err "(did you mean '/home/me/dkv'?)"
+ok "a path that is not a whole one is an error" $?
+
 cat >dkv.conf <<END
 [raft]
 hartbeat_interval = 100ms

@@ -113,7 +113,7 @@ check "one that cannot be made" start_fails 77 "create data directory $work/clos
     --set node.name=n1 --set "node.data_dir=$work/closed/in" --set storage.plugin=memory \
     --set "http.listen=${http[1]}"
 chmod 700 "$work"
-check "one whose parent is missing" start_fails 74 "create its parent first" \
+check "one whose parent is missing: a restart does not help" start_fails 78 "create its parent first" \
     "$DKVD" --config "$work/n1.conf" --set "node.data_dir=$work/no/such"
 
 if [ "$(stat -f -c %T /dev/shm 2>/dev/null)" = tmpfs ]; then

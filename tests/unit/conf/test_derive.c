@@ -150,6 +150,29 @@ static void test_data_needs_a_place(void **state)
              "dkvd: 1 error, 0 warnings in 1 file\n");
 }
 
+static void test_a_path_does_not_depend_on_where_dkvd_was_started(void **state)
+{
+    static const char *const environment[] = {"HOME=/home/me", NULL};
+    struct fixture *f = *state;
+
+    f->input.environment = environment;
+    load_bad(
+        f, "[node]\ndata_dir = data\n[storage \"lmdb\"]\npath = ./x\n",
+        "dkv.conf:2:12: error: node.data_dir: \"data\" does not begin with /; write the whole "
+        "path, such as /var/lib/dkv\n"
+        "dkv.conf:4:8: error: storage \"lmdb\": path: \"./x\" does not begin with /; write the "
+        "whole path, such as /var/lib/dkv\n"
+        "dkvd: 2 errors, 0 warnings in 1 file\n");
+    load_bad(f, "[node]\ndata_dir = ~/dkv\n",
+             "dkv.conf:2:12: error: node.data_dir: \"~/dkv\" does not begin with /, and ~ is not "
+             "expanded (did you mean '/home/me/dkv'?)\n"
+             "dkvd: 1 error, 0 warnings in 1 file\n");
+    load_bad(f, "[node]\ndata_dir = ~me/dkv\n",
+             "dkv.conf:2:12: error: node.data_dir: \"~me/dkv\" does not begin with /, and ~ is not "
+             "expanded; write the whole path\n"
+             "dkvd: 1 error, 0 warnings in 1 file\n");
+}
+
 static void test_options_of_a_plugin_nobody_uses_are_warned_about(void **state)
 {
     struct fixture *f = *state;
@@ -181,6 +204,7 @@ int main(void)
         TEST(test_one_address_cannot_serve_clients_and_peers),
         TEST(test_nobody_is_sent_to_all_addresses),
         TEST(test_data_needs_a_place),
+        TEST(test_a_path_does_not_depend_on_where_dkvd_was_started),
         TEST(test_options_of_a_plugin_nobody_uses_are_warned_about),
     };
 

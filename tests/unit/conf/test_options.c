@@ -149,7 +149,7 @@ static void test_all_mistakes_are_reported_in_one_form(void **state)
     expect_errors(
         *state,
         "map_size = \"10X\"\nmap_siez = 1G\nreaders = 0\ntimeout = 1us\nmode = fats\n"
-        "path = a, b\nsync = on\nsync = off\nzebra = 1\n",
+        "path = a, /b\nsync = on\nsync = off\nzebra = 1\n",
         "dkv.conf:2:12: error: storage \"lmdb\": map_size: \"10X\" is not a size; write "
         "64M or 2G\n"
         "dkv.conf:3:1: error: storage \"lmdb\": unknown option 'map_siez' (did you mean "

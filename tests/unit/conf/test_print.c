@@ -64,14 +64,14 @@ static void test_a_dump_reads_back_as_the_same_settings(void **state)
     struct fixture *f = *state;
     char *first, *second;
 
-    load_good(f, "[node]\nname = n2\ndata_dir = \" a, \\\"b\\\" # c\\\\\"\n[cluster]\n"
+    load_good(f, "[node]\nname = n2\ndata_dir = \"/ a, \\\"b\\\" # c\\\\\"\n[cluster]\n"
                  "peers = n1=a:1, n2=b:1\n[raft]\nelection_timeout = 3s\n[storage \"lmdb\"]\n");
     first = dump(f->conf, CONF_INI);
     write_text("dkv.conf", first);
     load(f);
     assert_string_equal(f->report, "");
     second = dump(f->conf, CONF_INI);
-    assert_string_equal(conf_settings(f->conf)->node.data_dir, " a, \"b\" # c\\");
+    assert_string_equal(conf_settings(f->conf)->node.data_dir, "/ a, \"b\" # c\\");
     /* Equal but for the origins. */
     for (char *p = first, *q = second; *p != '\0' && *q != '\0';) {
         size_t p_len = strcspn(p, "\n"), value = strcspn(p, "#");
