@@ -43,6 +43,11 @@ static const char *check_v6(const char *host)
     return inet_pton(AF_INET6, plain, &address) == 1 ? NULL : "is not an IPv6 address";
 }
 
+static bool has_blank_inside(const char *text)
+{
+    return strpbrk(text + strspn(text, " \t"), " \t") != NULL;
+}
+
 const char *conf__parse_address(struct conf *conf, const char *text,
                                 struct conf_address *address_out)
 {
@@ -51,6 +56,8 @@ const char *conf__parse_address(struct conf *conf, const char *text,
     const char *host, *wrong;
     int64_t port = 0;
 
+    if (has_blank_inside(text))
+        return "is not one address; is a comma missing between two entries?";
     if (colon == NULL || strchr(colon, ']') != NULL)
         return "has no port; write HOST:PORT";
     if (is_v6 && (colon == text + 1 || colon[-1] != ']'))

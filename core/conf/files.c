@@ -10,6 +10,15 @@
 #include "base/mem.h"
 #include "conf/internal.h"
 
+/* Every complaint begins with its origin: what that is need not be named again. */
+static const char *called(const char *path, const struct conf_origin *origin)
+{
+    bool is_itself =
+        origin->layer == CONF_FILE && origin->line == 0 && strcmp(origin->name, path) == 0;
+
+    return is_itself ? "the file" : path;
+}
+
 /* Gives what is in the file, NUL-terminated; NULL after complaining. */
 static char *slurp_fd(struct conf *conf, int fd, const char *path, const struct conf_origin *origin,
                       size_t *len_out)
@@ -24,9 +33,9 @@ static char *slurp_fd(struct conf *conf, int fd, const char *path, const struct 
             len += (size_t)got;
     } while (len <= CONF_FILE_MAX && (got > 0 || (got < 0 && errno == EINTR)));
     if (got < 0)
-        conf_error(conf, origin, "cannot read %s: %s", path, strerror(errno));
+        conf_error(conf, origin, "cannot read %s: %s", called(path, origin), strerror(errno));
     else if (len > CONF_FILE_MAX)
-        conf_error(conf, origin, "%s is longer than %u bytes", path, CONF_FILE_MAX);
+        conf_error(conf, origin, "%s is longer than %u bytes", called(path, origin), CONF_FILE_MAX);
     if (got < 0 || len > CONF_FILE_MAX) {
         free(text);
         return NULL;
@@ -44,7 +53,7 @@ char *conf__slurp(struct conf *conf, const char *path, const struct conf_origin 
     char *text;
 
     if (fd < 0) {
-        conf_error(conf, origin, "cannot open %s: %s", path, strerror(errno));
+        conf_error(conf, origin, "cannot open %s: %s", called(path, origin), strerror(errno));
         return NULL;
     }
     text = slurp_fd(conf, fd, path, origin, len_out);
@@ -141,7 +150,7 @@ void conf__read_files(struct conf *conf, const char *path, bool may_be_absent)
         conf->main_file = conf->files[0];
     }
     if (access(drop_ins, R_OK | X_OK) != 0 && errno != ENOENT)
-        conf_error(conf, &origin, "cannot read %s: %s", drop_ins, strerror(errno));
+        conf_error(conf, &origin, "cannot read the folder: %s", strerror(errno));
     else
         read_all(conf, drop_ins, "/*.conf", NULL, &scope, NULL);
 }

@@ -88,7 +88,7 @@ ok "--check-config reports all errors of all files at once" $?
 run 78 --config dkv.conf && has err "unknown key 'hartbeat_interval'"
 ok "dkvd does not start with a wrong configuration" $?
 
-run 78 --config absent.conf && has err 'absent.conf: error: cannot open absent.conf: No such file'
+run 78 --config absent.conf && has err 'absent.conf: error: cannot open the file: No such file'
 ok "a configuration file that is not there is an error" $?
 
 DKV_RAFT_HEARTBEET=1s run 78 --dev --check-config &&

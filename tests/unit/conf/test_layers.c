@@ -138,17 +138,17 @@ static void test_missing_and_unreadable_files_are_errors(void **state)
 {
     struct fixture *f = *state;
 
-    expect_report(f, "dkv.conf: error: cannot open dkv.conf: No such file or directory\n"
+    expect_report(f, "dkv.conf: error: cannot open the file: No such file or directory\n"
                      "dkvd: 1 error, 0 warnings in 1 file\n");
     assert_int_equal(mkdir("dkv.conf", 0700), 0);
-    expect_report(f, "dkv.conf: error: cannot read dkv.conf: Is a directory\n"
+    expect_report(f, "dkv.conf: error: cannot read the file: Is a directory\n"
                      "dkvd: 1 error, 0 warnings in 1 file\n");
     assert_int_equal(rmdir("dkv.conf"), 0);
     if (geteuid() == 0)
         return; /* root may read everything */
     write_text("dkv.conf", "");
     assert_int_equal(chmod("dkv.conf", 0), 0);
-    expect_report(f, "dkv.conf: error: cannot open dkv.conf: Permission denied\n"
+    expect_report(f, "dkv.conf: error: cannot open the file: Permission denied\n"
                      "dkvd: 1 error, 0 warnings in 1 file\n");
 }
 

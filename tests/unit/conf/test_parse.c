@@ -128,7 +128,7 @@ static void test_huge_lines_and_files_are_refused(void **state)
                                    "dkvd: 1 error, 0 warnings in 1 file\n");
     write_bytes("dkv.conf", text, 2 << 20);
     load(f);
-    assert_string_equal(f->report, "dkv.conf: error: dkv.conf is longer than 1048576 bytes\n"
+    assert_string_equal(f->report, "dkv.conf: error: the file is longer than 1048576 bytes\n"
                                    "dkvd: 1 error, 0 warnings in 1 file\n");
     free(text);
 }

@@ -58,7 +58,8 @@ static void test_bad_addresses_say_what_is_wrong(void **state)
         {"[1::2::3]:8500", "is not an IPv6 address"},
         {"10.0.0.256:8500", "is not an IPv4 address"},
         {"1.2.3:8500", "is not an IPv4 address"},
-        {"a b:8500", "is not an address; write HOST:PORT"},
+        {"a b:8500", "is not one address; is a comma missing between two entries?"},
+        {"a:1 b:2", "is not one address; is a comma missing between two entries?"},
         {"host:65536", "has a bad port; it must be a number up to 65535"},
         {"host:", "has a bad port; it must be a number up to 65535"},
         {"host:http", "has a bad port; it must be a number up to 65535"},
@@ -141,7 +142,8 @@ static void test_a_cluster_has_64_nodes_at_most(void **state)
 static void test_peers_must_be_reachable(void **state)
 {
     load_bad(
-        *state, "[cluster]\npeers = n1, a/b=c:1, n2=c:0, n3=0.0.0.0:1, n4=c\n",
+        *state,
+        "[cluster]\npeers = n1, a/b=c:1, n2=c:0, n3=0.0.0.0:1, n4=c, n5= a:1, n6=a:1 n7=b:1\n",
         "dkv.conf:2:9: error: cluster.peers: \"n1\" is not a node; write NAME=HOST:PORT\n"
         "dkv.conf:2:13: error: cluster.peers: \"a/b=c:1\" has a bad name: 1 to 63 letters, "
         "digits, . _ - only\n"
@@ -150,7 +152,10 @@ static void test_peers_must_be_reachable(void **state)
         "dkv.conf:2:30: error: cluster.peers: \"n3=0.0.0.0:1\" has an address that other nodes "
         "cannot connect to\n"
         "dkv.conf:2:44: error: cluster.peers: \"n4=c\" has no port; write HOST:PORT\n"
-        "dkvd: 5 errors, 0 warnings in 1 file\n");
+        "dkv.conf:2:50: error: cluster.peers: \"n5= a:1\" is not an address; write HOST:PORT\n"
+        "dkv.conf:2:59: error: cluster.peers: \"n6=a:1 n7=b:1\" is not one address; is a comma "
+        "missing between two entries?\n"
+        "dkvd: 7 errors, 0 warnings in 1 file\n");
 }
 
 int main(void)
