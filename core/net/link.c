@@ -15,7 +15,8 @@
 enum {
     RETRY_FIRST_MS = 20,
     RETRY_MAX_MS = 1000, /* a peer that comes back is found within a second */
-    HELLO_TIMEOUT_S = 3
+    HELLO_TIMEOUT_S = 3,
+    NOTE_AGAIN_US = 60 * 1000 * 1000 /* a peer that stays away for the same reason */
 };
 
 enum link_state { LINK_WAITING, LINK_RESOLVING, LINK_CONNECTING, LINK_GREETING, LINK_READY };
@@ -28,6 +29,8 @@ struct link {
     struct bufferevent *bev;
     struct resolve *resolve;
     uint32_t retry_ms;
+    char noted[400]; /* why it was lost or did not come about; "" once it is ready */
+    uint64_t noted_us;
 };
 
 static void begin(struct link *link);
@@ -44,17 +47,29 @@ static void retry_later(struct link *link)
     (void)event_add(link->timer, &tv);
 }
 
+/* Tried again for as long as the peer is away: what was said is not said each time. */
+static void note(struct link *link, const char *text)
+{
+    uint64_t now_us = link->config.env->ops->now_us(link->config.env);
+
+    if (strcmp(link->noted, text) == 0 && now_us < link->noted_us + NOTE_AGAIN_US)
+        return;
+    snprintf(link->noted, sizeof(link->noted), "%s", text);
+    link->noted_us = now_us;
+    link->config.note(link->config.ctx, link->config.peer_id, text);
+}
+
 static void drop(struct link *link, const char *why)
 {
     bool was_ready = link->state == LINK_READY;
-    char text[400];
+    char text[sizeof(link->noted)];
 
     if (link->bev != NULL) {
         bufferevent_free(link->bev);
         link->bev = NULL;
     }
     snprintf(text, sizeof(text), "connection to %s (%s): %s", link->peer_name, link->address, why);
-    link->config.note(link->config.ctx, link->config.peer_id, text);
+    note(link, text);
     retry_later(link);
     if (was_ready)
         link->config.lost(link->config.ctx, link->config.peer_id);
@@ -86,6 +101,7 @@ static void on_answer(struct link *link, const struct net_hello_answer *answer)
     (void)event_del(link->timer);
     link->state = LINK_READY;
     link->retry_ms = RETRY_FIRST_MS;
+    link->noted[0] = '\0';
     link->config.ready(link->config.ctx, link->config.peer_id);
 }
 

@@ -30,7 +30,8 @@ struct link_config {
     void (*lost)(void *ctx, uint64_t peer_id);
     /* The peer does not want us: it says why, and the link tries again later. */
     void (*refused)(void *ctx, uint64_t peer_id, const struct net_hello_answer *answer);
-    /* Something about the link worth a line in the log; rate-limited by the receiver. */
+    /* Something about the link worth a line in the log: why it does not come about is told once,
+     * and then once a minute. */
     void (*note)(void *ctx, uint64_t peer_id, const char *text);
 };
 

@@ -355,6 +355,8 @@ static void close_all(struct node *n)
     node__close_loop(n);
     datadir_close(&n->datadir);
     status_board_fini(&n->board);
+    if (n->stop == NODE_STOPPED && n->exit_code == EXIT_CODE_OK)
+        log_info("node", "node.stopped", "stopped", LOG_END);
     log_stop(1000);
 }
 

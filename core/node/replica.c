@@ -177,6 +177,7 @@ static void tick(struct replica *r)
     snapshot__tick(r);
     replica__maybe_compact(r);
     wal_tick(r->wal, r->now_us);
+    replica__tell_no_leader(r);
 }
 
 void replica_turn(struct replica *replica)

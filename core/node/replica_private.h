@@ -49,6 +49,8 @@ struct replica {
     bool needs_poll;       /* Raft was stepped since it was polled */
     uint64_t led_until_us; /* it led, and does no more; 0 = never */
     bool members_changed;
+    uint64_t leaderless_us;  /* since when; 0: there is a leader */
+    uint32_t told_reachable; /* in the log, while there is none; 0: not yet */
 
     struct replica_peer peers[REPLICA_PEERS_MAX]; /* this node among them */
     size_t peers_count;
@@ -169,5 +171,6 @@ void replica__on_node_info(struct replica *r, raft_id from, const struct blob *p
 void replica__send_info(struct replica *r);
 void replica__answer_queries(struct replica *r);
 void replica__cancel_queries(struct replica *r);
+void replica__tell_no_leader(struct replica *r);
 
 #endif

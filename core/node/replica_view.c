@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 
-enum { INFO_INTERVAL_US = 100 * 1000 };
+enum { INFO_INTERVAL_US = 100 * 1000, ELECTIONS_LONG = 3 };
 
 static void copy_text(char *to, size_t size, const char *from)
 {
@@ -303,4 +304,52 @@ void replica__send_info(struct replica *r)
         r->info_sent_us = r->now_us;
         r->info_sent_index = r->state.index;
     }
+}
+
+/* --- in the log --- */
+
+static uint32_t count_reachable(const struct replica *r)
+{
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < r->peers_count; i++) {
+        raft_id id = r->peers[i].id;
+
+        count += id == r->config.self || r->config.ops->is_reachable(r->config.ctx, id);
+    }
+    return count;
+}
+
+/* An election takes its time; after a few of them it is told what the node waits for, and again
+ * when that changes.  That there is a leader again is told where it is found. */
+void replica__tell_no_leader(struct replica *r)
+{
+    uint32_t reachable;
+    bool has_majority;
+
+    if (r->leader != 0) {
+        r->leaderless_us = r->told_reachable = 0;
+        return;
+    }
+    if (r->leaderless_us == 0)
+        r->leaderless_us = r->now_us;
+    if (r->now_us < r->leaderless_us + ELECTIONS_LONG * r->config.election_us)
+        return;
+    reachable = count_reachable(r);
+    has_majority = 2 * reachable > r->peers_count;
+    if (has_majority && r->told_reachable != 0 && 2 * r->told_reachable <= r->peers_count) {
+        r->leaderless_us = r->told_reachable = 0; /* they elect one now */
+        return;
+    }
+    if (reachable == r->told_reachable)
+        return;
+    r->told_reachable = reachable;
+    if (!has_majority)
+        log_warn("raft", "raft.no_majority",
+                 "no leader: waiting until a majority of the nodes can be reached",
+                 LOG_U64("reachable", reachable), LOG_U64("members", r->peers_count), LOG_END);
+    else
+        log_warn("raft", "raft.no_leader",
+                 "no leader, although a majority of the nodes can be reached",
+                 LOG_U64("reachable", reachable), LOG_U64("members", r->peers_count), LOG_END);
 }

@@ -33,6 +33,8 @@ wait_for 20 all_ready || give_up "three nodes are ready"
 writes 1 kept || give_up "a first write"
 settle || give_up "all nodes have it"
 left=$(leader) || give_up "a node leads"
+logged=$(wc -l <"$work/n$left.log")
+since() { tail -n "+$((logged + 1))" "$work/n$left.log" | grep -c "$1"; }
 for i in $(others "$left"); do node_kill "$i"; done
 wait_for 10 has_no_leader "$left" || give_up "the node that is left knows that it leads nobody"
 ask "$left" PUT /kv/none --data-binary x
@@ -67,8 +69,16 @@ ask "$left" GET /cluster
 check "nobody has a leader's view: where to look" refused 503 no_leader none "GET /node on each node"
 ask "$left" POST /key -d '{"none":"x"}'
 is "hraftd's surface answers 500, empty" "500 " "$code $(cat "$work/body")"
+says_why() { [ "$(since 'event=raft.no_majority')" -gt 0 ]; }
+check "the log says what the node waits for" wait_for 10 says_why
+is "how many there are" 1 "$(since 'event=raft.no_majority .*reachable=1 members=3')"
+refusals() { [ "$(since 'Connection refused')" -ge 2 ]; }
+check "that nobody listens" wait_for 10 refusals
+is "once of each" 2 "$(since 'Connection refused')"
+logged=$(wc -l <"$work/n$left.log")
 for i in $(others "$left"); do node_start "$i"; done
 settle || give_up "the cluster is back"
+check "the log says that there is a leader" test "$(since 'event=raft.\(elected\|leader_found\)')" -ge 1
 ask "$left" GET /kv/none
 check "what was refused was not done" refused 404 not_found none
 check "writes go on" writes "$left" none
@@ -133,7 +143,10 @@ if command -v prlimit >/dev/null; then
 else
     ok "no descriptors left # SKIP missing: prlimit"
 fi
-for i in 1 2 3; do check "n$i stops in good order" node_stop "$i"; done
+for i in 1 2 3; do
+    check "n$i stops in good order" node_stop "$i"
+    check "which is its last word" grep -q event=node.stopped <(tail -n 1 "$work/n$i.log")
+done
 
 # --- no snapshot can be made (R-S18) ---
 

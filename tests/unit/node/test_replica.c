@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/log.h"
 #include "fs_mem.h"
 #include "replicas.h"
 
@@ -286,6 +287,49 @@ static void test_a_write_that_another_leader_replaced_is_not_called_done(void **
     assert_equal_states(all, 1);
 }
 
+struct told {
+    unsigned no_majority, of_one, no_leader, elected;
+};
+
+static void take_line(void *ctx, enum log_level level, const char *line)
+{
+    struct told *told = ctx;
+
+    (void)level;
+    if (strstr(line, "raft.no_majority") != NULL)
+        told->no_majority++;
+    if (strstr(line, "reachable=1 members=3") != NULL)
+        told->of_one++;
+    if (strstr(line, "raft.no_leader") != NULL)
+        told->no_leader++;
+    if (strstr(line, "raft.elected") != NULL || strstr(line, "raft.leader_found") != NULL)
+        told->elected++;
+}
+
+static void test_the_log_says_once_that_a_majority_is_missing(void **state)
+{
+    struct replicas *all = *state;
+    struct told told = {0};
+    uint32_t leader = replicas_leader(all);
+
+    replicas_kill(all, leader);
+    replicas_kill(all, (leader + 2) % 3);
+    log_capture(take_line, &told);
+    replicas_run(all, 3 * T_US);
+    assert_int_equal(told.no_majority, 0); /* an election may take that long */
+    replicas_run(all, 20 * T_US);
+    assert_int_equal(told.no_majority, 1);
+    assert_int_equal(told.of_one, 1);
+    assert_int_equal(told.elected, 0);
+    replicas_start(all, leader);
+    (void)replicas_leader(all);
+    replicas_run(all, T_US);
+    log_capture(NULL, NULL);
+    assert_int_equal(told.no_majority, 1);
+    assert_int_equal(told.no_leader, 0);
+    assert_true(told.elected > 0);
+}
+
 /* --- reads --- */
 
 static void test_a_read_on_any_node_waits_for_what_was_acknowledged_before(void **state)
@@ -503,6 +547,7 @@ int main(void)
         WITH(test_without_a_leader_a_write_waits_and_was_certainly_not_done),
         WITH(test_a_leader_that_is_cut_off_does_not_know_what_became_of_its_writes),
         WITH(test_a_write_that_another_leader_replaced_is_not_called_done),
+        WITH(test_the_log_says_once_that_a_majority_is_missing),
         WITH(test_a_read_on_any_node_waits_for_what_was_acknowledged_before),
         WITH(test_a_leader_that_was_replaced_serves_no_read),
         WITH(test_a_read_may_wait_for_less_than_others),
