@@ -28,6 +28,7 @@ struct call *call_new(struct api *api, struct http_request *request)
     call->key_len = 0;
     call->state = NULL;
     call->cleanup = NULL;
+    call->not_readable = reply_status;
     call->state_lines[0] = '\0';
     api->live_count++;
     return call;
@@ -54,9 +55,11 @@ struct dkv_slice call_key(const struct call *call)
     return (struct dkv_slice){call->key, call->key_len};
 }
 
-static bool has_control_bytes(const uint8_t *bytes, size_t len)
+bool call_has_control_bytes(struct dkv_slice key)
 {
-    for (size_t i = 0; i < len; i++) {
+    const uint8_t *bytes = key.data;
+
+    for (size_t i = 0; i < key.len; i++) {
         if (bytes[i] < 0x20 || bytes[i] == 0x7f)
             return true;
     }
@@ -89,7 +92,7 @@ bool call_take_key(struct call *call, struct dkv_slice rest)
         reply_problem(call, &problem_bad_key, "the key is empty; write /kv/KEY");
         return false;
     }
-    if (has_control_bytes(key, len)) {
+    if (call_has_control_bytes((struct dkv_slice){key, len})) {
         reply_problem(
             call, &problem_bad_key,
             "the key has a control byte (below 0x20, or 0x7f); use printable characters or "
@@ -199,7 +202,7 @@ static void barrier_done(struct api_barrier *barrier)
     if (barrier->status == DKV_OK)
         call->proceed(call);
     else
-        reply_status(call, barrier->status);
+        call->not_readable(call, barrier->status);
 }
 
 static bool is_text(struct dkv_slice slice, const char *text)

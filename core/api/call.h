@@ -22,6 +22,7 @@ struct call {
     struct http_request *request;
     bool is_held;                       /* answering does not free it: whoever holds it does */
     void (*proceed)(struct call *call); /* after the barrier */
+    void (*not_readable)(struct call *call, int status); /* or this: reply_status, if not changed */
     uint8_t key[KV_KEY_BYTES_MAX];
     size_t key_len;
     struct api_write write;
@@ -39,6 +40,7 @@ struct dkv_slice call_key(const struct call *call);
 /* Decodes the rest of the path after a literal prefix into call->key, exactly once.  On a bad key
  * answers 400 and returns false. */
 bool call_take_key(struct call *call, struct dkv_slice rest);
+bool call_has_control_bytes(struct dkv_slice key); /* which no key may have */
 
 /* Runs proceed() when the local state is new enough: at once for ?consistency=stale, else after a
  * barrier, whose failure it answers itself.  A bad ?consistency gets 400. */

@@ -1,6 +1,7 @@
 /* hraftd's /key and /status, byte for byte, except that a follower forwards where hraftd answers
- * 500 and that reads are linearizable.  Its oddities are kept: a missing key reads as "", and a
- * bad GET path answers 400 with a body. */
+ * 500, that reads are linearizable (?consistency=stale is hraftd's read), and that a key no other API
+ * could read is refused.  Its oddities are kept: a missing key reads as "", a bad GET path answers
+ * 400 with a body, and whatever follows "/key" up to the next slash does not matter. */
 #include "api/routes.h"
 
 #include <stdlib.h>
@@ -43,6 +44,12 @@ static void finish_get(struct call *call, int status)
         answer_get(call, 200, (struct dkv_slice){"", 0});
     else
         reply_empty(call, 500, 0);
+}
+
+static void not_readable(struct call *call, int status)
+{
+    (void)status;
+    reply_empty(call, 500, 0);
 }
 
 static void get_done(struct kv_get *get, int status)
@@ -116,16 +123,13 @@ static void post_next(struct call *call)
     command.key = (struct dkv_slice){key, strlen(key)};
     command.value = (struct dkv_slice){json_string_value(value), json_string_length(value)};
     p->at = json_object_iter_next(p->pairs, p->at);
-    if (command.key.len == 0 || command.key.len > call->api->backend->key_max ||
-        command.value.len > call->api->backend->value_max) {
-        reply_empty(call, 400, 0);
-        return;
-    }
     propose(call, &command, post_done);
 }
 
-static bool are_strings(json_t *pairs)
+/* All of them, before any is written. */
+static bool are_acceptable(const struct call *call, json_t *pairs)
 {
+    const struct api_backend *backend = call->api->backend;
     const char *key;
     json_t *value;
 
@@ -133,7 +137,10 @@ static bool are_strings(json_t *pairs)
         return false;
     json_object_foreach(pairs, key, value)
     {
-        if (!json_is_string(value))
+        size_t len = strlen(key);
+
+        if (!json_is_string(value) || json_string_length(value) > backend->value_max || len == 0 ||
+            len > backend->key_max || call_has_control_bytes((struct dkv_slice){key, len}))
             return false;
     }
     return true;
@@ -145,7 +152,7 @@ static void post(struct call *call)
     json_t *pairs = json_loadb(body.data, body.len, JSON_ALLOW_NUL, NULL);
     struct post *p;
 
-    if (!are_strings(pairs)) {
+    if (!are_acceptable(call, pairs)) {
         json_decref(pairs);
         reply_empty(call, 400, 0);
         return;
@@ -169,13 +176,18 @@ static void delete_done(struct api_write *write)
         reply_text(call, 200, NULL, "", 0);
 }
 
-/* The path must be /key/ and one more part.  hraftd splits the decoded path. */
+/* hraftd takes any path that begins with /key and has two slashes, once it is decoded. */
 static bool take_one_part(struct call *call, struct dkv_slice rest)
 {
-    struct dkv_slice part = {(const char *)rest.data + 1, rest.len - 1};
+    const char *slash = rest.len > 0 ? memchr(rest.data, '/', rest.len) : NULL;
+    struct dkv_slice part;
     size_t len;
 
-    if (rest.len < 2 || *(const char *)rest.data != '/' || part.len > sizeof(call->key) ||
+    if (slash == NULL || memchr(rest.data, '%', (size_t)(slash - (const char *)rest.data)) != NULL)
+        return false;
+    part.data = slash + 1;
+    part.len = rest.len - (size_t)(slash + 1 - (const char *)rest.data);
+    if (part.len == 0 || part.len > sizeof(call->key) ||
         http_decode(part, call->key, &len) != DKV_OK || len == 0 ||
         len > call->api->backend->key_max || memchr(call->key, '/', len) != NULL)
         return false;
@@ -185,12 +197,12 @@ static bool take_one_part(struct call *call, struct dkv_slice rest)
 
 void route_hraftd_key(struct call *call, struct dkv_slice rest)
 {
-    bool has_key = rest.len > 0 && take_one_part(call, rest);
+    bool has_key = take_one_part(call, rest);
     struct kv_command command = {.op = KV_OP_DELETE};
 
     switch (call->request->method) {
     case HTTP_GET:
-    case HTTP_HEAD:
+        call->not_readable = not_readable;
         if (has_key)
             call_when_readable(call, read_now);
         else

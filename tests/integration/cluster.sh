@@ -53,6 +53,27 @@ for i in 1 2 3; do
         check "n$j reads it at once" reads "$j" "by$i" "v$i"
     done
 done
+for i in 1 2 3; do
+    ask "$i" POST /key -d "{\"h$i\":\"v$i\"}"
+    is "hraftd's API on n$i takes a write" "200 " "$code $(cat "$work/body")"
+    for j in 1 2 3; do
+        is "n$j reads it" "{\"h$i\":\"v$i\"}" "$(get "${http[j]}" "/key/h$i")"
+    done
+    ask $((i % 3 + 1)) DELETE "/key/h$i"
+    is "n$((i % 3 + 1)) deletes it" "200 " "$code $(cat "$work/body")"
+    is "it is gone" "{\"h$i\":\"\"}" "$(get "${http[i]}" "/key/h$i")"
+done
+lead=$(leader) || give_up "a node leads"
+one() { printf '{"id":"n%d","address":"%s"}' "$1" "${peer[$1]}"; }
+members=$(get "${http[1]}" /cluster | jq -r '.members[].name')
+for i in 1 2 3; do
+    followers=
+    for name in $members; do
+        [ "$name" = "n$lead" ] || followers="$followers${followers:+,}$(one "${name#n}")"
+    done
+    is "hraftd's /status of n$i" "{\"me\":$(one "$i"),\"leader\":$(one "$lead"),\"followers\":[$followers]}" \
+        "$(get "${http[i]}" /status)"
+done
 is "one node leads, all agree" 1 "$(for i in 1 2 3; do field leader "$i"; done | sort -u | wc -l)"
 is "all are of one cluster" 1 "$(for i in 1 2 3; do field cluster_id "$i"; done | sort -u | wc -l)"
 for i in 1 2 3; do

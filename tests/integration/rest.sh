@@ -322,6 +322,12 @@ check "DELETE /key/k" hraftd 200 '' DELETE /key/h1
 check "of a missing key too" hraftd 200 '' DELETE /key/h1
 check "it is gone" hraftd 200 '{"h1":""}' GET /key/h1
 check "another method on /key" hraftd 405 '' PUT /key/h1 -d x
+ask 1 HEAD /key/h2
+check "HEAD is another method, there" answers 405
+check "what begins with /key is /key" hraftd 200 '{"h3":""}' GET /keyring/h3
+check "POST of several, one with a control byte" hraftd 400 '' POST /key -d '{"h4":"x","h\u0001":"x"}'
+check "writes none" hraftd 200 '{"h4":""}' GET /key/h4
+check "POST of an empty key" hraftd 400 '' POST /key -d '{"":"x"}'
 me=$(printf '{"id":"n1","address":"%s"}' "$(get "${http[1]}" /cluster | jq -r '.members[0].peer')")
 check "GET /status" hraftd 200 "{\"me\":$me,\"leader\":$me,\"followers\":[]}" GET /status
 check "another method on /status gets 405 and the body" \
