@@ -13,14 +13,15 @@
 #include "kv/overlay.h"
 
 /* The machine's own state is stored under one key: u8 version, 7 zero bytes, digest low and high,
- * number of keys. */
+ * number of keys, id of the cluster: a store that was moved between clusters is found out. */
 static const uint8_t state_key[] = {KV_SPACE_META, 's', 't', 'a', 't', 'e'};
-enum { STATE_VERSION = 1, STATE_BYTES = 32 };
+enum { STATE_VERSION = 1, STATE_BYTES = 48 };
 
 struct kv_machine {
     struct dkv_store *store;
     struct dkv_reader *reader;
     struct kv_state state;
+    uint8_t cluster_id[16];
 
     /* The batch at work; NULL when idle. */
     struct kv_batch *batch;
@@ -42,6 +43,7 @@ struct kv_machine {
 struct state_get {
     struct dkv_get get;
     int status;
+    const uint8_t *cluster_id;
     struct kv_state state;
 };
 
@@ -55,25 +57,29 @@ static int state_emit(struct dkv_read *read, struct dkv_slice key, struct dkv_sl
         g->status = DKV_ECORRUPT;
         return 0;
     }
+    if (memcmp(at + 32, g->cluster_id, 16) != 0)
+        g->status = KV_EFOREIGN;
     g->state.digest.low = get_u64(at + 8);
     g->state.digest.high = get_u64(at + 16);
     g->state.keys = get_u64(at + 24);
     return 0;
 }
 
-static void encode_state(uint8_t *to, const struct kv_state *state)
+static void encode_state(const struct kv_machine *m, uint8_t *to, const struct kv_state *state)
 {
     put_u64(to, STATE_VERSION);
     put_u64(to + 8, state->digest.low);
     put_u64(to + 16, state->digest.high);
     put_u64(to + 24, state->keys);
+    memcpy(to + 32, m->cluster_id, sizeof(m->cluster_id));
 }
 
 int kv_machine_reload(struct kv_machine *machine, struct dkv_error *err)
 {
     struct dkv_index applied = {.index = 0};
     struct state_get g = {
-        .get = {.read = {.emit = state_emit}, .key = {state_key, sizeof(state_key)}}};
+        .get = {.read = {.emit = state_emit}, .key = {state_key, sizeof(state_key)}},
+        .cluster_id = machine->cluster_id};
     int status = machine->store->ops->applied(machine->store, &applied);
 
     dkv_assert(machine->batch == NULL);
@@ -85,6 +91,11 @@ int kv_machine_reload(struct kv_machine *machine, struct dkv_error *err)
         status = g.status;
     if (status == DKV_ENOENT && applied.index == 0)
         status = DKV_OK;
+    if (status == KV_EFOREIGN)
+        return dkv_error_set(
+            err, status,
+            "the storage belongs to another cluster.  Put back the one that belongs "
+            "to this data directory");
     if (status != DKV_OK)
         return dkv_error_set(err, status < 0 ? status : DKV_ENOTSUP,
                              "storage holds index %llu but no state of this daemon: %s",
@@ -94,14 +105,16 @@ int kv_machine_reload(struct kv_machine *machine, struct dkv_error *err)
     return DKV_OK;
 }
 
-int kv_machine_open(struct dkv_store *store, struct event_base *home, const uint64_t hash_key[2],
-                    struct kv_machine **machine_out, struct dkv_error *err)
+int kv_machine_open(struct dkv_store *store, struct event_base *home,
+                    const struct kv_machine_config *config, struct kv_machine **machine_out,
+                    struct dkv_error *err)
 {
     struct kv_machine *machine = xcalloc(1, sizeof(*machine));
     int status;
 
     machine->store = store;
-    overlay_init(&machine->overlay, hash_key);
+    memcpy(machine->cluster_id, config->cluster_id, sizeof(machine->cluster_id));
+    overlay_init(&machine->overlay, config->hash_key);
     status = store->ops->reader_open(store, home, &machine->reader, err);
     if (status != DKV_OK)
         goto fail_machine;
@@ -360,7 +373,7 @@ static int write_batch(struct kv_machine *m)
     }
     state = m->arena.data + m->arena.len;
     dkv_assert(m->arena.len + STATE_BYTES <= m->arena.cap);
-    encode_state(state, &m->next_state);
+    encode_state(m, state, &m->next_state);
     m->mutations[m->apply.count++] = (struct dkv_mutation){
         .kind = DKV_PUT, .key = {state_key, sizeof(state_key)}, .value = {state, STATE_BYTES}};
     dkv_assert(m->apply.count <= m->mutations_cap);

@@ -31,11 +31,19 @@ struct kv_batch {
 
 struct kv_machine;
 
+enum { KV_EFOREIGN = -2201 }; /* the store holds the state of another cluster */
+
+struct kv_machine_config {
+    uint64_t hash_key[2]; /* secret and random */
+    uint8_t cluster_id[16];
+};
+
 /* Home thread.  Reads the state that the store has; borrows the store.  The reader is the
- * machine's own and is opened on `home`; hash_key is secret and random.  DKV_ECORRUPT if the
- * store's content is not a machine's. */
-int kv_machine_open(struct dkv_store *store, struct event_base *home, const uint64_t hash_key[2],
-                    struct kv_machine **machine_out, struct dkv_error *err);
+ * machine's own and is opened on `home`.  DKV_ECORRUPT if the store's content is not a machine's,
+ * KV_EFOREIGN if it is that of a machine of another cluster. */
+int kv_machine_open(struct dkv_store *store, struct event_base *home,
+                    const struct kv_machine_config *config, struct kv_machine **machine_out,
+                    struct dkv_error *err);
 void kv_machine_close(struct kv_machine **machine);
 
 /* One batch at a time.  Returns a status, or DKV_PENDING and calls done() later.  Entries at or

@@ -13,7 +13,7 @@
 struct applier {
     struct dkv_store *store;
     struct env *env;
-    uint64_t hash_key[2];
+    struct kv_machine_config machine_config;
     struct kv_machine *machine;
     struct mailbox finished; /* the raft thread reads */
 
@@ -173,7 +173,7 @@ static int begin_home(void *ctx, struct dkv_error *err)
     a->inbox_event = event_new(a->base, mailbox_fd(&a->inbox), EV_READ | EV_PERSIST, on_inbox, a);
     dkv_assert(a->inbox_event != NULL);
     (void)event_add(a->inbox_event, NULL);
-    status = kv_machine_open(a->store, a->base, a->hash_key, &a->machine, err);
+    status = kv_machine_open(a->store, a->base, &a->machine_config, &a->machine, err);
     if (status != DKV_OK)
         event_free(a->inbox_event);
     return status;
@@ -205,7 +205,7 @@ static int start_home(struct applier *a, struct dkv_error *err)
 {
     if (!a->is_folded)
         return thread_start(&a->thread, "dkv-apply", begin_home, run_home, a, err);
-    return kv_machine_open(a->store, a->base, a->hash_key, &a->machine, err);
+    return kv_machine_open(a->store, a->base, &a->machine_config, &a->machine, err);
 }
 
 int applier_open(const struct applier_config *config, struct applier **applier_out,
@@ -218,8 +218,7 @@ int applier_open(const struct applier_config *config, struct applier **applier_o
     a->env = config->env;
     a->base = config->home;
     a->is_folded = config->is_folded;
-    a->hash_key[0] = config->hash_key[0];
-    a->hash_key[1] = config->hash_key[1];
+    a->machine_config = config->machine;
     list_init(&a->jobs);
     status = mailbox_open(&a->finished, err);
     if (status != DKV_OK)

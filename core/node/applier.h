@@ -17,7 +17,7 @@ struct event_base;
 struct applier_config {
     struct dkv_store *store; /* borrowed */
     struct env *env;         /* borrowed; its files, and its background queue when folded */
-    uint64_t hash_key[2];
+    struct kv_machine_config machine;
     struct event_base *home; /* borrowed; the loop that the store was opened for */
     bool is_folded;          /* home is the raft thread's */
 };

@@ -127,20 +127,24 @@ static int open_data(struct node *n)
 static int open_storage(struct node *n)
 {
     struct env *env = daemon_env_base(n->env);
-    struct applier_config config = {.env = env,
-                                    .hash_key = {env->ops->random(env), env->ops->random(env)},
-                                    .is_folded = !n->settings->threads.apply};
+    struct applier_config config = {.env = env, .is_folded = !n->settings->threads.apply};
     struct dkv_error err = {0};
     int status;
 
     if (!config.is_folded)
         n->apply_base = node__new_base();
+    for (int i = 0; i < 2; i++)
+        config.machine.hash_key[i] = env->ops->random(env);
+    memcpy(config.machine.cluster_id, n->identity.dir.cluster_id,
+           sizeof(config.machine.cluster_id));
     config.home = config.is_folded ? n->base : n->apply_base;
     status = plugins_open(n->conf, config.home, &n->plugins, &err);
     if (status != DKV_OK)
         return fail(n, status == DKV_EINVAL ? EXIT_CODE_CONFIG : exit_code_of(status), &err);
     config.store = n->plugins.store;
     status = applier_open(&config, &n->applier, &n->state, &err);
+    if (status == KV_EFOREIGN)
+        return fail(n, EXIT_CODE_DATA, &err);
     return status == DKV_OK ? DKV_OK : fail(n, exit_code_of(status), &err);
 }
 

@@ -144,6 +144,20 @@ check "of another cluster" start_fails 65 "belongs to node n1 of cluster dkv" \
     "${other[@]}" --set cluster.name=other
 check "of other members" start_fails 65 "was set up with the members n1=" "${other[@]}" \
     --set "cluster.peers=n1=127.0.0.1:1, n2=127.0.0.1:2"
+mv "$work/n1/store" "$work/store"
+mkdir -m 700 "$work/foreign"
+"$DKVD" --config "$work/n1.conf" --set "http.listen=$free" --set "node.data_dir=$work/foreign" \
+    --set node.name=n9 >"$work/foreign.log" 2>&1 &
+foreign=$!
+answers_ready() { [ "$(status_of "http://$free/readyz")" = 200 ]; }
+wait_for 20 answers_ready
+curl -s -X PUT --data-binary x "http://$free/kv/foreign"
+kill -TERM "$foreign"
+wait "$foreign"
+cp -r "$work/foreign/store" "$work/n1/store"
+check "the storage of another cluster" start_fails 65 "the storage belongs to another cluster" "${other[@]}"
+rm -rf "$work/n1/store"
+mv "$work/store" "$work/n1/store"
 cp "$work/n1/FORMAT" "$work/FORMAT"
 echo 'dkv data 2' >"$work/n1/FORMAT"
 check "of a newer format" start_fails 65 'has format \"dkv data 2\"' "${other[@]}"

@@ -158,7 +158,7 @@ static void configure(struct replicas *all, uint32_t number, struct replica_conf
 
 void replicas_start(struct replicas *all, uint32_t number)
 {
-    static const uint64_t hash_key[2] = {3, 4};
+    static const struct kv_machine_config machine = {{3, 4}, {9}};
     struct replicas_node *n = &all->nodes[number];
     struct replica_config config;
     struct dkv_error err = {0};
@@ -167,7 +167,7 @@ void replicas_start(struct replicas *all, uint32_t number)
     env_test_init(&n->e, n->fs, all->now_us * 31 + number + 1);
     n->e.now_us = all->now_us;
     list_init(&n->applies);
-    assert_int_equal(kv_machine_open(&n->store->base, NULL, hash_key, &n->machine, &err), DKV_OK);
+    assert_int_equal(kv_machine_open(&n->store->base, NULL, &machine, &n->machine, &err), DKV_OK);
     configure(all, number, &config);
     if (replica_open(&config, restore, &n->replica, &exit_code, &err) != DKV_OK)
         fail_msg("%s", err.text);

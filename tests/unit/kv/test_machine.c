@@ -25,13 +25,13 @@ struct fixture {
     int done_count, done_status;
 };
 
-static const uint64_t hash_key[2] = {1, 2};
+static const struct kv_machine_config config = {{1, 2}, {7}};
 
 static void open_machine(struct fixture *f)
 {
     struct dkv_error err = {0};
 
-    if (kv_machine_open(&f->store->base, NULL, hash_key, &f->machine, &err) != DKV_OK)
+    if (kv_machine_open(&f->store->base, NULL, &config, &f->machine, &err) != DKV_OK)
         fail_msg("%s", err.text);
 }
 
@@ -347,9 +347,22 @@ static void test_a_store_of_somebody_else_is_refused(void **state)
     struct dkv_error err = {0};
 
     f->store->index = 7; /* an index, but no state */
-    assert_int_equal(kv_machine_open(&f->store->base, NULL, hash_key, &machine, &err), DKV_ENOENT);
+    assert_int_equal(kv_machine_open(&f->store->base, NULL, &config, &machine, &err), DKV_ENOENT);
     assert_non_null(strstr(err.text, "index 7"));
     f->store->index = 0;
+}
+
+static void test_a_store_of_another_cluster_is_refused(void **state)
+{
+    static const struct kv_machine_config other = {{1, 2}, {8}};
+    struct fixture *f = *state;
+    struct kv_machine *machine = NULL;
+    struct dkv_error err = {0};
+
+    put(f, "a", "1");
+    assert_int_equal(apply(f), DKV_OK);
+    assert_int_equal(kv_machine_open(&f->store->base, NULL, &other, &machine, &err), KV_EFOREIGN);
+    assert_non_null(strstr(err.text, "another cluster"));
 }
 
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -370,6 +383,7 @@ int main(void)
         WITH(test_a_storage_that_answers_late_gives_the_same),
         WITH(test_state_survives_a_restart),
         WITH(test_a_store_of_somebody_else_is_refused),
+        WITH(test_a_store_of_another_cluster_is_refused),
     };
 
     return cmocka_run_group_tests_name("kv/machine", tests, NULL, NULL);
