@@ -126,6 +126,26 @@ static int make_directory(const char *path, int *exit_code_out, struct dkv_error
     return DKV_OK;
 }
 
+/* Somebody ran dkvd as another user here, and gave only the directory back. */
+static int lock_error(const char *path, int error, struct dkv_error *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat st;
+    bool is_found = fd >= 0 && fstatat(fd, "LOCK", &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    if (error == EACCES && is_found && st.st_uid != geteuid())
+        return dkv_error_set(err, DKV_EPERM,
+                             "data directory %s: file LOCK in it belongs to user %u, and this dkvd "
+                             "runs as user %u; chown -R it to the user that runs dkvd: chown -R %u "
+                             "%s",
+                             path, (unsigned)st.st_uid, (unsigned)geteuid(), (unsigned)geteuid(),
+                             path);
+    return dkv_error_set(err, status_from_errno(error), "data directory %s: open LOCK: %s", path,
+                         strerror(error));
+}
+
 static int lock_directory(struct datadir *dir, int *exit_code_out, struct dkv_error *err)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -136,10 +156,8 @@ static int lock_directory(struct datadir *dir, int *exit_code_out, struct dkv_er
     dir->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     free(path);
     if (dir->lock_fd < 0) {
-        int status = status_from_errno(errno);
+        int status = lock_error(dir->path, errno, err);
 
-        (void)dkv_error_set(err, status, "data directory %s: open LOCK: %s", dir->path,
-                            strerror(errno));
         return fail(err, exit_code_out, exit_code_of(status), status);
     }
     /* A lock of the open file, not of the process: it cannot be lost by closing another fd. */

@@ -112,6 +112,15 @@ check "a data directory that is not writable" start_fails 77 "$work/closed" "${a
 check "one that cannot be made" start_fails 77 "create data directory $work/closed/in" "${as_nobody[@]}" \
     --set node.name=n1 --set "node.data_dir=$work/closed/in" --set storage.plugin=memory \
     --set "http.listen=${http[1]}"
+if [ "${as_nobody[0]}" = setpriv ]; then
+    mkdir -m 700 "$work/given" && : >"$work/given/LOCK" && chmod 600 "$work/given/LOCK" && chown 65534 "$work/given"
+    check "one that another user wrote to: which file, whose, what to do" start_fails 77 \
+        "file LOCK in it belongs to user 0, and this dkvd runs as user 65534; chown -R it to the user that runs dkvd" \
+        "${as_nobody[@]}" --set node.name=n1 --set "node.data_dir=$work/given" --set storage.plugin=memory \
+        --set "http.listen=${http[1]}"
+else
+    ok "one that another user wrote to # SKIP this user cannot be two users"
+fi
 chmod 700 "$work"
 check "one whose parent is missing: a restart does not help" start_fails 78 "create its parent first" \
     "$DKVD" --config "$work/n1.conf" --set "node.data_dir=$work/no/such"
