@@ -68,8 +68,10 @@ static int health(const struct cmdline *cmdline)
 static int plugin_help(const struct cmdline *cmdline)
 {
     struct dkv_error err = {0};
+    int status = cmdline->argument == NULL ? plugins_print_list(stdout, &err)
+                                           : plugins_print_help(cmdline->argument, stdout, &err);
 
-    if (plugins_print_help(cmdline->argument, stdout, &err) == DKV_OK)
+    if (status == DKV_OK)
         return EXIT_CODE_OK;
     fprintf(stderr, "dkvd: %s\n", err.text);
     return EXIT_CODE_CONFIG;

@@ -44,8 +44,8 @@ static const struct flag FLAGS[] = {
      "print the values in force and where each comes from"},
     {"check-recovery", FLAG_CHECK_RECOVERY, "DIR", required_argument,
      "try on a copy what a start with data directory DIR would do, and say how it ends"},
-    {"plugin-help", FLAG_PLUGIN_HELP, "NAME", required_argument,
-     "print the options of plugin NAME"},
+    {"plugin-help", FLAG_PLUGIN_HELP, "[NAME]", required_argument,
+     "print the options of plugin NAME; without NAME: which plugins there are"},
     {"health", FLAG_HEALTH, NULL, no_argument,
      "ask the dkvd that runs with this configuration whether it is ready; 0 if it is"},
     {"help", 'h', NULL, no_argument, "print this text"},
@@ -209,7 +209,9 @@ static int parse_flags(int argc, char **argv, const struct option *options, stru
 
         if (found == -1)
             break;
-        if (found == '?' || found == ':')
+        if (found == ':' && optopt == FLAG_PLUGIN_HELP)
+            status = take_flag(cmdline, FLAG_PLUGIN_HELP, NULL, to);
+        else if (found == '?' || found == ':')
             status = complain(found, argv[word], to);
         else
             status = take_flag(cmdline, found, optarg, to);

@@ -83,6 +83,8 @@ void conf_error(struct conf *conf, const struct conf_origin *origin, const char 
 void conf_warning(struct conf *conf, const struct conf_origin *origin, const char *fmt, ...)
     DKV_PRINTF(3, 4);
 
+/* What to do about a plugin folder that is not there. */
+#define CONF_PLUGIN_DIR_HINT "; set DKV_PLUGIN_PATH to another folder (a build has tests/plugindir)"
 /* The folder plugins are loaded from: DKV_PLUGIN_PATH if set, else the installed one. */
 const char *conf_plugin_dir(const struct conf *conf);
 

@@ -71,10 +71,11 @@ void conf_check_plugins(struct conf *conf)
 {
     const struct conf_origin nowhere = {.layer = CONF_DEFAULT};
     const char **names = list_plugins(conf);
+    int error = errno;
 
     if (names == NULL) {
-        conf_error(conf, &nowhere, "cannot read the plugin folder %s: %s", conf->plugin_dir,
-                   strerror(errno));
+        conf_error(conf, &nowhere, "cannot read the plugin folder %s: %s%s", conf->plugin_dir,
+                   strerror(error), error == ENOENT ? CONF_PLUGIN_DIR_HINT : "");
         return;
     }
     check_key(conf, "storage", "plugin", names);

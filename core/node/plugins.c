@@ -71,3 +71,27 @@ int plugins_print_help(const char *name, FILE *to, struct dkv_error *err)
     plugin_free(&plugin);
     return DKV_OK;
 }
+
+static void print_summary(void *to, const char *name)
+{
+    struct dkv_error err = {0};
+    struct plugin *plugin;
+
+    if (plugin_load(plugin_folder(), name, 0, &plugin, &err) != DKV_OK) {
+        fprintf(to, "%s: %s\n", name, err.text);
+        return;
+    }
+    fprintf(to, "%s: %s plugin, %s\n", name,
+            plugin->descriptor->kind == DKV_PLUGIN_STORAGE ? "storage" : "transport",
+            plugin->descriptor->summary != NULL ? plugin->descriptor->summary : "");
+    plugin_free(&plugin);
+}
+
+int plugins_print_list(FILE *to, struct dkv_error *err)
+{
+    int status = plugin_list(plugin_folder(), print_summary, to, err);
+
+    if (status == DKV_OK)
+        fputs("\n'dkvd --plugin-help NAME' prints the options of one.\n", to);
+    return status;
+}

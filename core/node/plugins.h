@@ -28,5 +28,7 @@ void plugins_close(struct plugins *plugins);
 
 /* The text of `dkvd --plugin-help NAME`. */
 int plugins_print_help(const char *name, FILE *to, struct dkv_error *err);
+/* The same without NAME: which there are. */
+int plugins_print_list(FILE *to, struct dkv_error *err);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "conf/conf.h"
 
 enum { NAME_MAX_BYTES = 32 };
 
@@ -65,25 +66,53 @@ static int is_plugin_file(const struct dirent *entry)
     return len > 3 && strcmp(entry->d_name + len - 3, ".so") == 0;
 }
 
-static int not_found(const char *folder, const char *name, struct dkv_error *err)
+static int folder_error(const char *folder, int error, struct dkv_error *err)
+{
+    return dkv_error_set(err, DKV_ENOENT, "plugin folder %s: %s%s", folder, strerror(error),
+                         error == ENOENT ? CONF_PLUGIN_DIR_HINT : "");
+}
+
+int plugin_list(const char *folder, void (*each)(void *ctx, const char *name), void *ctx,
+                struct dkv_error *err)
 {
     struct dirent **found = NULL;
-    char list[160] = "";
-    size_t used = 0;
     int count = scandir(folder, &found, is_plugin_file, alphasort);
 
+    if (count < 0)
+        return folder_error(folder, errno, err);
     for (int i = 0; i < count; i++) {
-        int len = (int)strlen(found[i]->d_name) - 3;
-
-        if (used < sizeof(list) - NAME_MAX_BYTES)
-            used += (size_t)snprintf(
-                list + used, sizeof(list) - used, "%s%.*s", used == 0 ? "" : ", ",
-                len < NAME_MAX_BYTES - 2 ? len : NAME_MAX_BYTES - 3, found[i]->d_name);
+        found[i]->d_name[strlen(found[i]->d_name) - 3] = '\0';
+        each(ctx, found[i]->d_name);
         free(found[i]);
     }
     free(found);
+    return DKV_OK;
+}
+
+struct names {
+    char text[160];
+    size_t used;
+};
+
+static void add_name(void *ctx, const char *name)
+{
+    struct names *names = ctx;
+
+    if (names->used < sizeof(names->text) - NAME_MAX_BYTES)
+        names->used +=
+            (size_t)snprintf(names->text + names->used, sizeof(names->text) - names->used, "%s%.*s",
+                             names->used == 0 ? "" : ", ", NAME_MAX_BYTES - 3, name);
+}
+
+static int not_found(const char *folder, const char *name, struct dkv_error *err)
+{
+    struct names names = {.text = "none"};
+    int status = plugin_list(folder, add_name, &names, err);
+
+    if (status != DKV_OK)
+        return status;
     return dkv_error_set(err, DKV_ENOENT, "no plugin \"%s\" in %s; there are: %s", name, folder,
-                         used == 0 ? "none" : list);
+                         names.text);
 }
 
 /* Gives a descriptor of the checked file. */
@@ -99,7 +128,7 @@ static int open_checked(const char *folder, const char *name, const char *path, 
                              folder, DKV_PLUGINS_DIR);
     dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
-        return dkv_error_set(err, DKV_ENOENT, "plugin folder %s: %s", folder, strerror(errno));
+        return folder_error(folder, errno, err);
     snprintf(file, sizeof(file), "%s.so", name);
     fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     status = fstat(dir, &st) == 0 ? check_owner(folder, &st, err) : DKV_EIO;

@@ -26,6 +26,11 @@ int plugin_load(const char *folder, const char *name, uint32_t kind, struct plug
                 struct dkv_error *err);
 void plugin_free(struct plugin **plugin);
 
+/* Names of what may be plugins in the folder, in alphabetical order; nothing is loaded.
+ * DKV_ENOENT: the folder cannot be read. */
+int plugin_list(const char *folder, void (*each)(void *ctx, const char *name), void *ctx,
+                struct dkv_error *err);
+
 /* The installed folder, or DKV_PLUGIN_PATH from the environment unless the daemon is set-uid. */
 const char *plugin_folder(void);
 

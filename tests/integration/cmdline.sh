@@ -113,7 +113,18 @@ ok "--dump-config says where each value comes from" $?
 grep -q '^password = (hidden)' out && ! grep -q hunter2 out
 ok "--dump-config shows no plugin's password" $?
 
-cp dkv.conf before && cp out dump.conf && sed -i '/redis/,$d' dump.conf &&
+run 0 --plugin-help && grep -q '^lmdb: storage plugin, .' out && grep -q '^tcp: transport plugin, .' out &&
+    has out "dkvd --plugin-help NAME"
+ok "--plugin-help without a name says which plugins there are" $?
+
+no_folder() { # COMMAND...: the message has the next step
+    DKV_PLUGIN_PATH=$dir/none run 78 "$@" &&
+        has err "$dir/none: No such file or directory; set DKV_PLUGIN_PATH to another folder (a build has tests/plugindir)"
+}
+no_folder --plugin-help && no_folder --plugin-help lmdb && no_folder --dev --check-config && no_folder --dev
+ok "a plugin folder that is not there: what to do" $?
+
+run 0 --config dkv.conf --dump-config && cp dkv.conf before && cp out dump.conf && sed -i '/redis/,$d' dump.conf &&
     run 0 --config dump.conf --check-config
 ok "a dump is a configuration file" $?
 

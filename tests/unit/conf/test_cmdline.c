@@ -46,6 +46,7 @@ static void test_each_command_has_its_option(void **state)
         {"--dump-config=json", CMDLINE_DUMP_CONFIG},
         {"--check-recovery=/d", CMDLINE_CHECK_RECOVERY},
         {"--plugin-help=lmdb", CMDLINE_PLUGIN_HELP},
+        {"--plugin-help", CMDLINE_PLUGIN_HELP},
         {"--dev", CMDLINE_RUN},
     };
     struct fixture *f = *state;
