@@ -112,8 +112,10 @@ static void take_role(struct replica *r, const struct raft_output *out)
     r->term = out->term;
     r->leader = out->leader;
     r->members_changed = true;
-    if (r->leader != old_leader)
+    if (r->leader != old_leader) {
+        r->leader_since_us = r->now_us;
         replica__leader_changed(r);
+    }
 }
 
 static void take_reads(struct replica *r, const struct raft_output *out)
@@ -216,14 +218,17 @@ bool replica_resign(struct replica *replica)
     struct raft_event event = {.type = RAFT_TRANSFER};
 
     (void)replica__now(replica);
-    if (replica->role != RAFT_LEADER)
-        return true;
     if (!replica->is_resigning) {
+        if (replica->role != RAFT_LEADER)
+            return true;
         replica->is_resigning = true;
         if (replica__step(replica, &event) != DKV_OK)
             return true; /* nobody to hand over to */
     }
-    return false;
+    /* Peers that do not know of the next leader yet still send their writes here, and must hear
+     * that they were not done.  It tells them when it tells this node. */
+    return replica->role != RAFT_LEADER && replica->leader != 0 &&
+           replica->now_us >= replica->leader_since_us + replica->config.heartbeat_us;
 }
 
 bool replica_has_writes(const struct replica *replica)

@@ -44,6 +44,7 @@ struct replica {
     uint32_t role; /* enum raft_role */
     raft_term term;
     raft_id leader;
+    uint64_t leader_since_us;
     raft_index commit_index;
     bool needs_turn;       /* something waits for replica_turn */
     bool needs_poll;       /* Raft was stepped since it was polled */

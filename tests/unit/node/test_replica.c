@@ -472,6 +472,27 @@ static void test_who_resigns_has_answered_all_when_it_has_no_writes(void **state
     assert_answer(&relayed, DKV_OK);
 }
 
+/* Or they would send it writes whose fate nobody could tell them. */
+static void test_when_who_resigns_may_go_all_know_of_the_next_leader(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t old = replicas_leader(all);
+    char name[API_NAME_MAX];
+
+    (void)snprintf(name, sizeof(name), "%s", replicas_view(all, old).name);
+    while (!replica_resign(all->nodes[old].replica)) {
+        assert_true(all->now_us < 100 * T_US);
+        if (!replicas_step(all))
+            replicas_run(all, T_US / 40);
+    }
+    for (uint32_t n = 0; n < 3; n++) {
+        struct api_node_view view = replicas_view(all, n);
+
+        assert_true(view.leader[0] != '\0');
+        assert_string_not_equal(view.leader, name);
+    }
+}
+
 static void test_a_full_disk_refuses_writes_and_nothing_else(void **state)
 {
     struct replicas *all = *state;
@@ -555,6 +576,7 @@ int main(void)
         WITH(test_who_was_refused_a_read_does_not_ask_again_at_once),
         WITH(test_a_killed_node_comes_back_to_the_same_state),
         WITH(test_who_resigns_has_answered_all_when_it_has_no_writes),
+        WITH(test_when_who_resigns_may_go_all_know_of_the_next_leader),
         WITH(test_a_full_disk_refuses_writes_and_nothing_else),
         WITH(test_frames_that_make_no_sense_are_dropped),
     };
