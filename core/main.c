@@ -45,7 +45,7 @@ static int dump_config(const struct cmdline *cmdline)
 
     conf_report(conf, stderr);
     if (code == EXIT_CODE_OK)
-        conf_dump(conf, cmdline->dump_format, NULL, NULL, stdout);
+        conf_dump(conf, cmdline->dump_format, plugins_is_secret, conf, stdout);
     conf_free(&conf);
     return code;
 }

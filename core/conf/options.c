@@ -274,7 +274,27 @@ static const char *type_text(uint32_t type)
     return is_known_type(type) ? TEXTS[type] : "?";
 }
 
-static void print_option(const struct dkv_option *option, FILE *to)
+/* options_fill gives it one, unless there is no data_dir. */
+static bool is_storage_path(const struct dkv_plugin *plugin, const struct dkv_option *option)
+{
+    return plugin->kind == DKV_PLUGIN_STORAGE && strcmp(option->name, "path") == 0;
+}
+
+static void print_default(const struct dkv_plugin *plugin, const struct dkv_option *option,
+                          FILE *to)
+{
+    bool is_required = (option->flags & DKV_OPTION_REQUIRED) != 0;
+
+    if (is_storage_path(plugin, option))
+        fprintf(to, " (default: store/%s below node.data_dir%s)", plugin->name,
+                is_required ? "; required with --dev" : "");
+    else if (is_required)
+        fputs(" (required)", to);
+    else if (option->fallback != NULL)
+        fprintf(to, " (default: %s)", shown(option, option->fallback));
+}
+
+static void print_option(const struct dkv_plugin *plugin, const struct dkv_option *option, FILE *to)
 {
     char least[UNITS_TEXT_SIZE], most[UNITS_TEXT_SIZE];
 
@@ -288,10 +308,7 @@ static void print_option(const struct dkv_option *option, FILE *to)
     else if (option->min != 0 || option->max != 0)
         fprintf(to, ", %s to %s", format_bound(option->type, option->min, least),
                 format_bound(option->type, option->max, most));
-    if ((option->flags & DKV_OPTION_REQUIRED) != 0)
-        fputs(" (required)", to);
-    else if (option->fallback != NULL)
-        fprintf(to, " (default: %s)", shown(option, option->fallback));
+    print_default(plugin, option, to);
     fprintf(to, "\n      %s\n", option->help != NULL ? option->help : "");
 }
 
@@ -310,5 +327,5 @@ void options_print_help(const struct dkv_plugin *plugin, FILE *to)
     if ((plugin->flags & DKV_PLUGIN_WRAPS) != 0)
         fputs("\n  wraps = name (required)\n      The plugin underneath.\n", to);
     for (; option != NULL && option->name != NULL; option++)
-        print_option(option, to);
+        print_option(plugin, option, to);
 }

@@ -60,6 +60,27 @@ void plugins_close(struct plugins *plugins)
     *plugins = (struct plugins){0};
 }
 
+bool plugins_is_secret(void *ctx, const struct conf_section *section, const char *key)
+{
+    struct conf *conf = ctx;
+    const struct conf_item *file = conf_section_get(section, "plugin");
+    const struct dkv_option *option;
+    struct plugin *plugin;
+    bool is_secret = true;
+
+    if (strcmp(key, "plugin") == 0 || strcmp(key, "wraps") == 0)
+        return false;
+    if (plugin_load(conf_plugin_dir(conf), file == NULL ? section->name : file->text, 0, &plugin,
+                    NULL) != DKV_OK)
+        return true;
+    for (option = plugin->descriptor->options; option != NULL && option->name != NULL; option++) {
+        if (strcmp(option->name, key) == 0)
+            is_secret = (option->flags & DKV_OPTION_SECRET) != 0;
+    }
+    plugin_free(&plugin);
+    return is_secret;
+}
+
 int plugins_print_help(const char *name, FILE *to, struct dkv_error *err)
 {
     struct plugin *plugin;

@@ -26,6 +26,10 @@ int plugins_open(struct conf *conf, struct event_base *home, struct plugins *plu
                  struct dkv_error *err);
 void plugins_close(struct plugins *plugins);
 
+/* For conf_dump, with a struct conf as ctx: what the plugin's table marks as secret, and what no table
+ * says anything of, for it may be one. */
+bool plugins_is_secret(void *conf, const struct conf_section *section, const char *key);
+
 /* The text of `dkvd --plugin-help NAME`. */
 int plugins_print_help(const char *name, FILE *to, struct dkv_error *err);
 /* The same without NAME: which there are. */

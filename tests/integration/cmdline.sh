@@ -111,7 +111,30 @@ DKV_LOG_LEVEL=warn run 0 --config dkv.conf --dump-config --set log.format=json &
 ok "--dump-config says where each value comes from" $?
 
 grep -q '^password = (hidden)' out && ! grep -q hunter2 out
-ok "--dump-config shows no plugin's password" $?
+ok "--dump-config shows nothing of a plugin that cannot be asked" $?
+
+cat >lmdb.conf <<END
+[node]
+name = n1
+[storage "lmdb"]
+map_size = 2G
+map_siez = hunter2
+[storage "slow"]
+plugin = delay
+wraps = lmdb
+delay = 7ms
+token = hunter2
+END
+mkdir more && cp "$built/lmdb.so" "$built/delay.so" more && chmod 755 more/*
+DKV_PLUGIN_PATH=$dir/more run 0 --config lmdb.conf --dump-config && grep -q '^map_size = 2G .*# lmdb.conf:4:12$' out &&
+    grep -q '^plugin = delay .*# lmdb.conf:7' out && grep -q '^delay = 7ms' out
+ok "of one that can be asked, what it does not mark as secret" $?
+
+grep -q '^token = (hidden)' out && grep -q '^map_siez = (hidden)' out && ! grep -q hunter2 out
+ok "and nothing that it marks, or does not know" $?
+
+run 0 --plugin-help lmdb && has out 'path = text (default: store/lmdb below node.data_dir; required with --dev)'
+ok "--plugin-help says the default of a storage's path" $?
 
 run 0 --plugin-help && grep -q '^lmdb: storage plugin, .' out && grep -q '^tcp: transport plugin, .' out &&
     has out "dkvd --plugin-help NAME"

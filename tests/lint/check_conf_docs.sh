@@ -42,6 +42,28 @@ while read -r key value; do
 done <"$dir/man.keys" >"$dir/wrong"
 ok "dkv.conf(5) has the defaults of the sample" "$dir/wrong"
 
+# Defaults of keys without an example, from the dump: the sample shows other things as well.
+"$dkvd" --config /dev/null --set node.name=n1 --dump-config >"$dir/dump" || exit 99
+awk '/^\[/ { section = substr($0, 2, length($0) - 2) }
+     / # default$/ { key = $1; sub(/^[a-z_]+ = /, ""); sub(/ +# default$/, "")
+                     if ($0 != "\"\"") print section "." key " " $0 }' "$dir/dump" >"$dir/dump.keys"
+[ -s "$dir/dump.keys" ] || exit 99
+grep ' .' "$dir/man.keys" | diff "$dir/dump.keys" - >"$dir/wrong"
+ok "dkv.conf(5) has the default of every key that has one" "$dir/wrong"
+
+# section.key least most
+awk '/^\[/ { section = substr($0, 2, length($0) - 2) }
+     /^# [0-9][^ ]* to [0-9][^ ]*\.$/ { range = $2 " " $4 }
+     /^#?[a-z_]+ = / { sub(/^#/, ""); if (range != "") print section "." $1, range; range = "" }' \
+    "$dir/sample" | sed 's/\.$//' >"$dir/sample.ranges"
+awk '/^\.Ss Section / { section = $3 }
+     /^\.It Cm / && section != "" { key = section "." $3 }
+     /^From [^ ]+ to [^ ]+\.$/ { print key, $2, $4 }' "$docs/dkv.conf.5" |
+    sed 's/\.$//' >"$dir/man.ranges"
+[ -s "$dir/sample.ranges" ] || exit 99
+diff "$dir/sample.ranges" "$dir/man.ranges" >"$dir/wrong"
+ok "dkv.conf(5) has the ranges of the sample" "$dir/wrong"
+
 cmp "$dir/sample" "$DKV_SRCDIR/conf/dkv.conf" >"$dir/wrong" 2>&1
 ok "conf/dkv.conf is what dkvd --print-sample-config prints" "$dir/wrong"
 

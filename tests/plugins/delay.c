@@ -10,6 +10,7 @@
 
 struct delay_options {
     uint64_t delay_ms;
+    const char *token;
 };
 
 struct later {
@@ -353,6 +354,11 @@ static const struct dkv_option options[] = {
      .offset = offsetof(struct delay_options, delay_ms),
      .fallback = "1ms",
      .help = "how late each answer comes; 0ms = in the next turn of the loop"},
+    {.name = "token",
+     .type = DKV_OPTION_STRING,
+     .flags = DKV_OPTION_SECRET,
+     .offset = offsetof(struct delay_options, token),
+     .help = "not used: for tests of what is shown"},
     {.name = NULL},
 };
 

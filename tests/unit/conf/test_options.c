@@ -253,7 +253,8 @@ static void test_help_lists_every_option(void **state)
     assert_string_equal(f->report,
                         "storage plugin lmdb 1.2: B+tree on disk\n"
                         "\nOptions, in section [storage \"lmdb\"] of dkv.conf:\n"
-                        "\n  path = text\n      where it is\n"
+                        "\n  path = text (default: store/lmdb below node.data_dir)\n"
+                        "      where it is\n"
                         "\n  sync = on|off (default: on)\n      sync?\n"
                         "\n  readers = number, 1 to 1000 (default: 126)\n      readers\n"
                         "\n  map_size = size: 64M, 2G, at least 1MiB (default: 64G)\n"
