@@ -20,18 +20,27 @@ static int load(const struct cmdline *cmdline, struct conf **conf_out)
     return conf_failed(*conf_out) ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
 }
 
-static int check_config(const struct cmdline *cmdline)
+/* With the plugins that are named, and their options. */
+static int load_whole(const struct cmdline *cmdline, struct conf **conf_out)
 {
     struct dkv_error err = {0};
-    struct conf *conf;
-    int code;
+    int status = DKV_OK;
 
-    load(cmdline, &conf);
-    conf_check_plugins(conf);
-    if (!conf_failed(conf) && plugins_check(conf, &err) != DKV_OK && !conf_failed(conf))
+    load(cmdline, conf_out);
+    conf_check_plugins(*conf_out);
+    if (!conf_failed(*conf_out))
+        status = plugins_check(*conf_out, &err);
+    if (status != DKV_OK && !conf_failed(*conf_out))
         fprintf(stderr, "dkvd: %s\n", err.text);
-    code = conf_failed(conf) || err.text[0] != '\0' ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
-    conf_report(conf, stderr);
+    conf_report(*conf_out, stderr);
+    return conf_failed(*conf_out) || status != DKV_OK ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
+}
+
+static int check_config(const struct cmdline *cmdline)
+{
+    struct conf *conf;
+    int code = load_whole(cmdline, &conf);
+
     if (code == EXIT_CODE_OK)
         puts("dkvd: the configuration is good");
     conf_free(&conf);
@@ -80,9 +89,8 @@ static int plugin_help(const struct cmdline *cmdline)
 static int run(const struct cmdline *cmdline)
 {
     struct conf *conf;
-    int code = load(cmdline, &conf);
+    int code = load_whole(cmdline, &conf);
 
-    conf_report(conf, stderr);
     if (code == EXIT_CODE_OK)
         code = node_run(conf);
     conf_free(&conf);

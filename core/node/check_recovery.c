@@ -34,7 +34,10 @@ static int check_log(struct fs *fs, const struct datadir_identity *found, FILE *
 
     memcpy(identity.cluster_id, found->cluster_id, sizeof(identity.cluster_id));
     status = wal_check(fs, &identity, strchr(found->members, ',') == NULL, &report);
-    fprintf(to, "node        %s of cluster %s\n", found->node_name, found->cluster_name);
+    fprintf(to,
+            "node        %s of cluster %s\n"
+            "looked at   the log and the vote file; not the storage, not the snapshots\n",
+            found->node_name, found->cluster_name);
     fwrite(report.data, 1, report.len, to);
     buf_fini(&report);
     return exit_code_of(status);
@@ -51,13 +54,11 @@ int check_recovery(const char *data_dir, FILE *to)
         fprintf(to, "%s\nverdict     a start would fail\n", err.text);
         return exit_code_of(status);
     }
-    status = datadir_read_identity(fs, found);
-    if (status != DKV_OK) {
-        fprintf(to, "%s/NODE: %s\nverdict     a start would fail\n", data_dir, status_text(status));
-        code = status == DKV_EIO ? EXIT_CODE_IO : EXIT_CODE_DATA;
-    } else {
+    status = datadir_inspect(data_dir, fs, found, &code, &err);
+    if (status != DKV_OK)
+        fprintf(to, "%s\nverdict     a start would fail\n", err.text);
+    else
         code = check_log(fs, found, to);
-    }
     fs->ops->free(fs);
     return code;
 }

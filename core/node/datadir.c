@@ -371,6 +371,55 @@ static int identify(struct datadir *dir, struct datadir_identity *identity, int 
     return fail(err, exit_code_out, exit_code_of(status), status);
 }
 
+static bool is_locked(const char *path)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char *name = NULL;
+    bool is_taken;
+    int fd;
+
+    if (asprintf(&name, "%s/LOCK", path) < 0)
+        abort();
+    fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    free(name);
+    is_taken = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    if (fd >= 0)
+        close(fd);
+    return is_taken;
+}
+
+int datadir_inspect(const char *path, struct fs *fs, struct datadir_identity *identity_out,
+                    int *exit_code_out, struct dkv_error *err)
+{
+    char format[64] = "";
+    int status = read_text(fs, "FORMAT", format, sizeof(format));
+
+    if (is_locked(path)) {
+        (void)dkv_error_set(err, DKV_EUNAVAIL,
+                            "data directory %s is used by a dkvd that runs; stop it first", path);
+        return fail(err, exit_code_out, EXIT_CODE_UNAVAILABLE, DKV_EUNAVAIL);
+    }
+    if (status == DKV_ENOENT || (status == DKV_OK && strcmp(format, FORMAT_TEXT) != 0)) {
+        format[strcspn(format, "\n")] = '\0';
+        (void)dkv_error_set(err, DKV_ENOTSUP,
+                            "data directory %s has %s%.40s%s, this dkvd reads \"dkv data 1\"", path,
+                            status == DKV_OK ? "format \"" : "no file FORMAT", format,
+                            status == DKV_OK ? "\"" : "");
+        return fail(err, exit_code_out, EXIT_CODE_DATA, DKV_ENOTSUP);
+    }
+    if (status == DKV_OK)
+        status = datadir_read_identity(fs, identity_out);
+    if (status == DKV_OK)
+        return DKV_OK;
+    (void)dkv_error_set(err, status, "data directory %s: file %s: %s", path,
+                        format[0] == '\0' ? "FORMAT" : "NODE", status_text(status));
+    return fail(err, exit_code_out,
+                status == DKV_ECORRUPT || status == DKV_ENOENT || status == DKV_ETOOBIG
+                    ? EXIT_CODE_DAMAGE
+                    : exit_code_of(status),
+                status);
+}
+
 int datadir_open(const char *path, bool allow_any_fs, struct datadir_identity *identity,
                  struct datadir **dir_out, int *exit_code_out, struct dkv_error *err)
 {

@@ -42,6 +42,11 @@ int datadir_open(const char *path, bool allow_any_fs, struct datadir_identity *i
                  struct datadir **dir_out, int *exit_code_out, struct dkv_error *err);
 void datadir_close(struct datadir **dir);
 
+/* What a start would find, without changing or locking anything: as datadir_open, and 69 while a
+ * daemon runs on it, 70 for a NODE that makes no sense. */
+int datadir_inspect(const char *path, struct fs *fs, struct datadir_identity *identity_out,
+                    int *exit_code_out, struct dkv_error *err);
+
 /* Reads NODE; locks nothing.  DKV_ECORRUPT if it makes no sense. */
 int datadir_read_identity(struct fs *fs, struct datadir_identity *identity_out);
 

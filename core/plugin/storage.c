@@ -82,6 +82,15 @@ static int check_caps(const struct dkv_storage_ops *ops, uint32_t caps, struct d
 static int load_link(struct conf *conf, const char *name, unsigned depth,
                      struct storage **storage_out, struct dkv_error *err);
 
+/* With the place in the file, if it is in one. */
+static int misplaced(struct conf *conf, const struct conf_origin *origin, const struct storage *s,
+                     const char *text, struct dkv_error *err)
+{
+    if (origin != NULL)
+        conf_error(conf, origin, "storage \"%s\": %s", s->name, text);
+    return dkv_error_set(err, DKV_EINVAL, "%s", text);
+}
+
 static int load_inner(struct conf *conf, const struct conf_section *section, unsigned depth,
                       struct storage *s, struct dkv_error *err)
 {
@@ -89,9 +98,10 @@ static int load_inner(struct conf *conf, const struct conf_section *section, uns
     bool is_decorator = (s->plugin->descriptor->flags & DKV_PLUGIN_WRAPS) != 0;
 
     if (is_decorator && wraps == NULL)
-        return dkv_error_set(err, DKV_EINVAL, "needs \"wraps = NAME\", the storage it decorates");
+        return misplaced(conf, section == NULL ? NULL : &section->origin, s,
+                         "needs \"wraps = NAME\", the storage it decorates", err);
     if (!is_decorator && wraps != NULL)
-        return dkv_error_set(err, DKV_EINVAL, "\"wraps\": this plugin keeps data itself");
+        return misplaced(conf, &wraps->origin, s, "\"wraps\": this plugin keeps data itself", err);
     if (!is_decorator)
         return DKV_OK;
     if (depth + 1 >= STORAGE_CHAIN_MAX)

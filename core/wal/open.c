@@ -64,7 +64,7 @@ static int sync_last(struct wal *w)
     const struct wal__segment *last = wal__last_segment(w);
     char path[WAL__PATH_MAX];
     struct fs_file *file;
-    int status;
+    int status, closed;
 
     if (last == NULL)
         return DKV_OK;
@@ -73,7 +73,9 @@ static int sync_last(struct wal *w)
     if (status != DKV_OK)
         return status;
     status = fs->ops->sync(file);
-    (void)fs->ops->close(file);
+    closed = fs->ops->close(file);
+    if (status == DKV_OK)
+        status = closed;
     return status == DKV_OK ? fs->ops->sync_dir(fs, WAL__DIR) : status;
 }
 

@@ -28,6 +28,7 @@ struct scan {
     raft_index mark;     /* highest durable mark of all segments */
     uint32_t runs_cap, configs_cap;
     bool is_sealed;
+    bool has_holes; /* the disk does not give all of it: no torn write does that */
 };
 
 static int damaged(const struct scan *s, raft_index from, const char *what, struct dkv_error *err)
@@ -198,6 +199,8 @@ static int end_of_segment(struct scan *s, bool is_last, uint64_t last_needed, st
     note_end(s);
     if (is_clean_end(s))
         return DKV_OK;
+    if (s->has_holes)
+        return damaged(s, next, "the disk cannot read all of this file (I/O error)", err);
     if (has_later_batch(s))
         return damaged(s, next, "a record is missing, and later ones are there", err);
     if (!is_last && next <= last_needed)
@@ -216,6 +219,8 @@ static int end_of_segment(struct scan *s, bool is_last, uint64_t last_needed, st
 static int bad_record(struct scan *s, const struct wal__record *r, bool is_last,
                       raft_index last_needed, struct dkv_error *err)
 {
+    if (s->has_holes)
+        return damaged(s, r->index, "the disk cannot read all of this file (I/O error)", err);
     if (is_last && r->index > s->mark && !has_later_batch(s)) {
         s->batch_seq = r->batch_seq;
         s->batch_left = 1;
@@ -244,26 +249,50 @@ static int scan_records(struct scan *s, bool is_last, raft_index last_needed, st
 
 /* --- files --- */
 
-static int read_file(struct fs *fs, const char *path, uint8_t **bytes_out, uint64_t *len_out)
+/* What cannot be read becomes something that no checksum fits. */
+static bool read_pieces(struct fs_file *file, uint8_t *bytes, uint64_t size)
 {
+    bool has_holes = false;
+
+    for (uint64_t at = 0; at < size; at += WAL__BLOCK) {
+        size_t want = size - at < WAL__BLOCK ? (size_t)(size - at) : WAL__BLOCK, got = 0;
+
+        if (file->fs->ops->read(file, bytes + at, want, at, &got) == DKV_OK && got == want)
+            continue;
+        memset(bytes + at, 0xa5, want);
+        has_holes = true;
+    }
+    return has_holes;
+}
+
+static int read_segment(struct scan *s, uint8_t **bytes_out)
+{
+    struct fs *fs = s->w->config.env->fs;
     struct fs_file *file;
     uint64_t size = 0;
     size_t got = 0;
-    int status = fs->ops->open(fs, path, FS_READ | FS_DIRECT, &file);
+    int status = fs->ops->open(fs, s->path, FS_READ | FS_DIRECT, &file);
 
+    *bytes_out = NULL;
+    s->has_holes = false;
     if (status != DKV_OK)
         return status;
     status = fs->ops->size(file, &size);
-    if (status == DKV_OK) {
+    if (status == DKV_OK)
         *bytes_out = mem_try(size);
+    if (status == DKV_OK)
         status = *bytes_out == NULL ? DKV_ENOMEM : fs->ops->read(file, *bytes_out, size, 0, &got);
-        if (status != DKV_OK) {
-            free(*bytes_out);
-            *bytes_out = NULL;
-        }
+    if (status == DKV_EIO) {
+        s->has_holes = read_pieces(file, *bytes_out, size);
+        got = (size_t)size;
+        status = DKV_OK;
     }
     (void)fs->ops->close(file);
-    *len_out = got;
+    s->len = got;
+    if (status != DKV_OK) {
+        free(*bytes_out);
+        *bytes_out = NULL;
+    }
     return status;
 }
 
@@ -338,7 +367,7 @@ static int scan_segment(struct scan *s, const struct names *names, size_t i, str
     int status;
 
     wal__segment_path(s->path, &super);
-    status = read_file(s->w->config.env->fs, s->path, &bytes, &s->len);
+    status = read_segment(s, &bytes);
     if (status != DKV_OK)
         return dkv_error_set(err, status, "%s: %s", s->path, status_text(status));
     s->bytes = bytes;

@@ -430,6 +430,7 @@ static void done(struct env_job *base)
 static bool give_file(struct wal *w, struct wal__job *job)
 {
     struct wal__spare spare;
+    int status = DKV_OK;
 
     if (job->needs_spare && !w->config.is_volatile) {
         if (!wal__take_spare(w, &spare)) {
@@ -438,8 +439,12 @@ static bool give_file(struct wal *w, struct wal__job *job)
         }
         /* The one before was written by jobs that are done. */
         if (w->current != NULL)
-            (void)w->current->fs->ops->close(w->current);
+            status = w->current->fs->ops->close(w->current);
         w->current = spare.file;
+        if (status != DKV_OK) {
+            wal__fail(w, "close a segment", status);
+            return false;
+        }
         job->spare_id = spare.id;
         job->needs_spare = false;
         wal__make_spares(w);

@@ -38,11 +38,15 @@ check "an unknown key on the command line" start_fails 78 "did you mean" \
     "$DKVD" --config "$work/n1.conf" --set raft.heartbeat_intervall=1s
 check "a plugin that is not there: those that are" start_fails 78 "memory" \
     "$DKVD" --config "$work/n1.conf" --set storage.plugin=memmory
-check "it is named" grep -qF 'no plugin \"memmory\"' "$work/start"
+check "it is named" grep -qF "memmory" "$work/start"
+check "and what was meant" grep -qF "did you mean 'memory'?" "$work/start"
+printf '[storage]\nplugin = buggy\n[storage "buggy"]\nbug = none\n' >"$work/wraps.conf"
+check "a storage that wraps another, which is not named" start_fails 78 \
+    'wraps.conf:3:1: error: storage "buggy": needs "wraps = NAME"' "$DKVD" --config "$work/wraps.conf"
 (cat "$work/n1.conf" && printf '[storage "memory"]\nspede = fast\n') >"$work/option.conf"
 check "an unknown option of a plugin" start_fails 78 "spede" "$DKVD" --config "$work/option.conf"
 check "with its place, before anything starts" start_fails 78 \
-    "option.conf:$(wc -l <"$work/option.conf"):1: error:" "$DKVD" --config "$work/option.conf" --check-config
+    "option.conf:$(wc -l <"$work/option.conf"):1: error:" "$DKVD" --config "$work/option.conf"
 
 python=$(command -v python3)
 if [ -n "$python" ]; then

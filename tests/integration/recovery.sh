@@ -61,6 +61,19 @@ poke() { # poke FILE OFFSET: another byte there
 
 lives 3
 before=$(sum)
+node_start 1
+wait_for 20 all_ready || give_up "a node is ready"
+check "while a dkvd runs: exit 69" says 69 "is used by a dkvd that runs"
+node_kill 1
+before=$(sum)
+cp "$work/n1/FORMAT" "$work/n1/NODE" "$work"
+echo 'dkv data 2' >"$work/n1/FORMAT"
+check "a newer format: exit 65" says 65 'has format "dkv data 2"'
+cp "$work/FORMAT" "$work/n1/FORMAT"
+echo nonsense >"$work/n1/NODE"
+check "a damaged NODE: exit 70" says 70 "file NODE"
+check "a start says the same" start_says 70 NODE
+cp "$work/NODE" "$work/n1/NODE"
 check "a whole log after three kills" says 0 "a start would succeed"
 check "the check says where it ends" grep -qE '^ends +at entry [0-9]+$' "$work/verdict"
 is "and changes nothing" "$before" "$(sum)"

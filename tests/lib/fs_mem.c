@@ -19,6 +19,7 @@ struct image {
 struct inode {
     bool is_dir;
     struct image now, disk;
+    uint64_t hole_at, hole_len; /* cannot be read */
 };
 
 struct name {
@@ -309,6 +310,10 @@ static int mem_read(struct fs_file *file, void *to, size_t len, uint64_t offset,
         len = 0;
     else if (len > image->len - offset)
         len = image->len - (size_t)offset;
+    if (inode_of(file)->hole_len > 0 &&
+        offset < inode_of(file)->hole_at + inode_of(file)->hole_len &&
+        offset + len > inode_of(file)->hole_at)
+        return DKV_EIO;
     if (len > 0)
         memcpy(to, image->data + offset, len);
     *len_out = len;
@@ -675,6 +680,15 @@ void fs_mem_power_off_at(struct fs *fs, uint64_t nth)
 void fs_mem_set_capacity(struct fs *fs, uint64_t bytes)
 {
     mem_of(fs)->capacity = bytes;
+}
+
+void fs_mem_make_unreadable(struct fs *fs, const char *path, uint64_t offset, uint64_t len)
+{
+    const struct name *name = find(&mem_of(fs)->now, path);
+
+    dkv_assert(name != NULL);
+    name->inode->hole_at = offset;
+    name->inode->hole_len = len;
 }
 
 uint8_t *fs_mem_bytes(struct fs *fs, const char *path, size_t *len_out)

@@ -29,6 +29,8 @@ uint64_t fs_mem_ops(const struct fs *fs); /* changing ops so far */
 void fs_mem_fail_at(struct fs *fs, uint64_t nth, int status);
 /* Op number nth and all later ones, of any kind, fail with DKV_EIO and change nothing. */
 void fs_mem_power_off_at(struct fs *fs, uint64_t nth);
+/* Reads of the file that touch these bytes give DKV_EIO from now on. */
+void fs_mem_make_unreadable(struct fs *fs, const char *path, uint64_t offset, uint64_t len);
 /* Growing files beyond this many bytes in all gives DKV_ENOSPC. */
 void fs_mem_set_capacity(struct fs *fs, uint64_t bytes);
 /* The bytes of a file, borrowed until it grows or fs is freed; NULL if there is no such file.

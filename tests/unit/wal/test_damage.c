@@ -84,6 +84,39 @@ static void test_r_p5_a_mark_protects_the_last_batch(void **state)
     assert_true(refused > 10);
 }
 
+static void test_what_the_disk_cannot_read_is_damage_or_not_needed(void **state)
+{
+    struct fixture *f = *state;
+    unsigned refused = 0, accepted = 0;
+    struct names names;
+    char path[64];
+    size_t len;
+
+    log_write(f, 60);
+    log_close(f);
+    names = log_files(f, ".seg");
+    snprintf(path, sizeof(path), "wal/%s", names.items[0]);
+    assert_non_null(fs_mem_bytes(f->fs, path, &len));
+    for (uint64_t at = 0; at < len; at += 4096) {
+        int status;
+
+        fs_mem_make_unreadable(f->fs, path, at + 511, 1);
+        env_test_init(&f->e, f->fs, 5);
+        status = log_try_open(f);
+        if (status == DKV_OK) {
+            accepted++;
+            assert_true(f->found.last_index == 60);
+            log_close(f);
+        } else {
+            refused++;
+            assert_int_equal(status, WAL_EDAMAGED);
+            assert_non_null(strstr(f->err.text, path));
+            assert_non_null(strstr(f->err.text, "offset"));
+        }
+    }
+    assert_true(refused > 0 && accepted > 0); /* superheaders and headers are there twice */
+}
+
 /* etcd reads a length before it has verified it, and takes "longer than the file" for a torn end. */
 static void test_r_p4_a_flipped_length_does_not_cut_the_log(void **state)
 {
@@ -345,6 +378,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_LOG(test_r_p5_no_flipped_bit_loses_an_entry_of_a_sealed_log),
         WITH_LOG(test_r_p5_a_mark_protects_the_last_batch),
+        WITH_LOG(test_what_the_disk_cannot_read_is_damage_or_not_needed),
         WITH_LOG(test_r_p4_a_flipped_length_does_not_cut_the_log),
         WITH_LOG(test_a_missing_segment_is_damage),
         WITH_LOG(test_r_p4_a_zeroed_block_in_the_middle_is_damage),
