@@ -8,8 +8,7 @@ WORKDIR /build
 RUN cd /src && ./autogen.sh && cd /build && \
     /src/configure -q --prefix=/usr --sysconfdir=/etc --localstatedir=/var --with-systemdsystemunitdir=no && \
     make -j"$(nproc)" && make install-strip DESTDIR=/image && \
-    rm -rf /image/usr/include /image/usr/share /image/usr/lib/pkgconfig /image/etc && \
-    find /image -name '*.la' -delete
+    rm -rf /image/usr/include /image/usr/share /image/usr/lib/pkgconfig /image/etc
 
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="dkv" \

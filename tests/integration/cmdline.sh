@@ -44,6 +44,10 @@ ok "--help goes to standard output" $?
 
 run 0 --version && grep -q '^dkvd [0-9]' out
 ok "--version names the version" $?
+version=$(sed -n 's/^dkvd \([^ ]*\).*/\1/p' out)
+run 0 --plugin-help memory && has out "memory $version:" && run 0 --plugin-help lmdb && has out "lmdb $version:" &&
+    run 0 --plugin-help tcp && has out "tcp $version:"
+ok "the plugins that come with it have its version" $?
 
 run 64 --chek-config && has err "did you mean '--check-config'?" && [ ! -s out ]
 ok "a mistyped option is a usage error with a suggestion" $?

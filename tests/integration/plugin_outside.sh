@@ -23,28 +23,42 @@ prefix=$(sed -n 's/^prefix=//p' "$pc")
 DKVD=$(find "$work/root" -name dkvd -type f)
 check "the daemon and dkv-plugin.pc are there" test -x "$DKVD" -a -f "$pc" -a -n "$prefix"
 
+check "no .la file comes along" test -z "$(find "$work/root" -name '*.la')"
+
 # The folder is not where dkv was configured for, so pkg-config is told where it has gone.
 export PKG_CONFIG="pkg-config --define-variable=prefix=$work/root$prefix"
-PKG_CONFIG_PATH=$(dirname "$pc")${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
-export PKG_CONFIG_PATH
-plugins=$($PKG_CONFIG --variable=pluginsdir dkv-plugin)
+unset PKG_CONFIG_PATH
+pkg_config() {
+    PKG_CONFIG_PATH=$(dirname "$pc") $PKG_CONFIG "$@" dkv-plugin
+}
+plugins=$(pkg_config --variable=pluginsdir)
 check "pkg-config knows the plugin folder" test -f "$plugins/memory.so"
 is "and the ABI" "abi $(sed -n 's/^#define DKV_ABI_M[A-Z]* *\([0-9]*\)u$/\1/p' \
-    "$work/root$prefix/include/dkv/plugin.h" | paste -sd.)" "abi $($PKG_CONFIG --variable=abi dkv-plugin)"
+    "$work/root$prefix/include/dkv/plugin.h" | paste -sd.)" "abi $(pkg_config --variable=abi)"
 
 cp "$lib_srcdir"/tests/plugins/outside/*.c "$lib_srcdir/tests/plugins/outside/Makefile" "$work/src" ||
     give_up "the source of the plugins is there"
 strict='-O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Werror'
 
+# What the Makefile says to type for a dkv that is not in a standard place.
+typed=$(sed -n 's/^# A dkv that is not in a standard place: //p' "$work/src/Makefile")
+check "the Makefile says how to name another folder" grep -q /opt/dkv/lib/pkgconfig <<<"$typed"
+typed=${typed//\/opt\/dkv\/lib\/pkgconfig/$(dirname "$pc")}
+
+# make_as_typed ARGUMENT...: in the folder of the plugins
+make_as_typed() {
+    (cd "$work/src" && eval "$typed -s \"\$@\"")
+}
+
 # build CC: the plugins, strictly; what the compiler says is in $work/build.log
 build() {
-    make -s -C "$work/src" clean && make -s -C "$work/src" "CC=$1" "CFLAGS=$strict" >"$work/build.log" 2>&1
+    make_as_typed clean && make_as_typed "CC=$1" "CFLAGS=$strict" >"$work/build.log" 2>&1
 }
 
 # uses_installed_headers CC: and none of the source tree
 uses_installed_headers() {
     local flags
-    flags=$($PKG_CONFIG --cflags dkv-plugin)
+    flags=$(pkg_config --cflags)
     # shellcheck disable=SC2086
     "$1" -std=c11 $flags -M "$work"/src/*.c | tr -s ' ' '\n' >"$work/headers"
     grep -qF "$work/root$prefix/include/dkv/storage.h" "$work/headers" &&
@@ -58,7 +72,7 @@ with_plugins() {
 
     check "$cc builds the plugins without a warning" build "$cc" || return
     check "$cc reads the installed headers and none of the source tree" uses_installed_headers "$cc"
-    check "make install puts them into the plugin folder ($cc)" make -s -C "$work/src" "CC=$cc" install
+    check "make install puts them into the plugin folder ($cc)" make_as_typed "CC=$cc" install
     "$DKVD" --plugin-help sorted >"$work/help" 2>&1
     check "dkvd --plugin-help shows the storage ($cc)" grep -q '^storage plugin sorted 1.0: ' "$work/help"
     check "and its option with the default ($cc)" grep -q 'value_max = .*(default: 1G)' "$work/help"
@@ -136,4 +150,8 @@ chmod go+w "$plugins/sorted.so"
 timeout 20 "$DKVD" --config "$work/n1.conf" >"$work/writable.log" 2>&1 </dev/null
 is "a plugin that others can write is not loaded" 77 "$?"
 check "and the message says how to mend it" grep -qF 'chmod go-w' "$work/writable.log"
+
+rm "$plugins/sorted.so" "$plugins/plain.so"
+make -s -C "$lib_builddir" uninstall "DESTDIR=$work/root" >"$work/uninstall.log" 2>&1
+is "make uninstall leaves nothing behind" '' "$(find "$work/root" ! -type d)"
 finish

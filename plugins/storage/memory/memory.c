@@ -175,6 +175,6 @@ static const struct dkv_storage_ops memory_ops = {
     .restore_abort = memory_restore_abort,
 };
 
-DKV_PLUGIN_DECLARE(.name = "memory", .version = "1.0", .kind = DKV_PLUGIN_STORAGE,
+DKV_PLUGIN_DECLARE(.name = "memory", .version = PACKAGE_VERSION, .kind = DKV_PLUGIN_STORAGE,
                    .summary = "hash table in memory, refilled from snapshots and the log",
                    .ops.storage = &memory_ops);

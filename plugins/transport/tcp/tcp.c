@@ -203,6 +203,6 @@ static const struct dkv_transport_ops tcp_ops = {
     .flush = tcp_flush,
 };
 
-DKV_PLUGIN_DECLARE(.name = "tcp", .version = "1.0", .kind = DKV_PLUGIN_TRANSPORT,
+DKV_PLUGIN_DECLARE(.name = "tcp", .version = PACKAGE_VERSION, .kind = DKV_PLUGIN_TRANSPORT,
                    .summary = "plain TCP", .options = tcp_option_table,
                    .options_size = sizeof(struct tcp_options), .ops.transport = &tcp_ops);
