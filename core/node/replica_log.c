@@ -50,8 +50,7 @@ int replica__open_log(struct replica *r, struct wal_recovery *recovery_out, int 
                                               : EXIT_CODE_IO;
     if (status == DKV_OK && recovery_out->tail_unknown)
         log_warn("wal", "wal.torn_end",
-                 "the log has a torn end, which was never acknowledged and is "
-                 "cut off",
+                 "the log has a torn end, from a write that was under way, which is cut off",
                  LOG_U64("last_index", recovery_out->last_index), LOG_END);
     return status;
 }

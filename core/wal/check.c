@@ -24,8 +24,8 @@ static void describe(const struct wal *w, const struct wal_recovery *r, struct b
     buf_addf(report, "ends        at entry %llu\n", (unsigned long long)r->last_index);
     if (r->tail_unknown)
         buf_add_text(report,
-                     "torn end    yes: what was being written when the machine stopped is cut "
-                     "off; it was never acknowledged\n");
+                     "torn end    yes: a write that was under way when the machine stopped is cut "
+                     "off\n");
     buf_add_text(report, "verdict     a start would succeed\n");
 }
 

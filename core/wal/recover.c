@@ -4,7 +4,7 @@
  * header in front of the payload nor its copy in the header zone verifies is where the segment's
  * log ends, rightly or not.  It is the normal end if both places are blank.  If they are not, or
  * if the last batch is incomplete, something was torn: harmless in the last segment above the
- * durable mark, for then it was never acknowledged.  Everything else is damage, and is named. */
+ * durable mark (docs/decisions/0009-torn-end.md).  Everything else is damage, and is named. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -52,7 +52,7 @@ struct wal_recovery {
     uint32_t runs_count;
     struct raft_entry *configs; /* CONFIG entries above base_index, payloads included */
     uint32_t configs_count;
-    uint64_t torn_bytes; /* cut off at the end; never acknowledged */
+    uint64_t torn_bytes; /* cut off at the end: a write that was under way */
     bool tail_unknown;   /* something was torn: a node with peers might hold its votes */
 };
 

@@ -261,8 +261,9 @@ log_begins() {
     [ -n "$first" ] && [ $((16#${first%.seg})) -gt "$2" ]
 }
 
+# log_size and keep_size, a segment more at each end, three that are spare; 6 MB were written.
 log_is_short() {
-    [ "$(du -sk "$work/n$1/wal" | cut -f1)" -lt 1024 ]
+    [ "$(du -sk "$work/n$1/wal" | cut -f1)" -lt 1536 ]
 }
 
 # left_behind NAME STORAGE-OF-n1 n2 n3
