@@ -31,5 +31,5 @@ cp "$work/n1.conf" "$data/n1.conf"
 pids[1]=$!
 wait_for 20 is_ready 1 || give_up "a node without its demo is ready"
 check "neither is a node that outlived its demo" \
-    refused "a node of an earlier demo is running (pid ${pids[1]})"
+    refused "nodes of an earlier demo are running; end them first: kill ${pids[1]}"
 finish
