@@ -23,7 +23,7 @@ const struct problem problem_condition = {412, "condition_failed", "The conditio
                                           OUTCOME_NONE};
 const struct problem problem_too_long = {413, "value_too_long", "The value is too long",
                                          OUTCOME_NONE};
-const struct problem problem_overload = {429, "overload", "Too much is waiting already",
+const struct problem problem_overload = {429, "overloaded", "Too much is waiting already",
                                          OUTCOME_NONE};
 const struct problem problem_storage = {500, "storage", "The storage failed", OUTCOME_NONE};
 static const struct problem problem_storage_write = {500, "storage", "The storage failed",

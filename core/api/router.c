@@ -117,7 +117,8 @@ void api_handle(void *ctx, struct http_request *request)
     }
     if (route == NULL) {
         reply_problem(call, &problem_no_route,
-                      "there is nothing at this path; keys are under /kv/, see docs/http.md");
+                      "there is nothing at this path; keys are under /kv/; /node, /cluster, "
+                      "/readyz tell of the node (docs/rest.md)");
         return;
     }
     len = strlen(route->path);
