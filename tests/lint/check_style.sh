@@ -67,4 +67,17 @@ c_files | grep -E '^(core|include)/.*\.h$' | while IFS= read -r file; do
         echo "$file: the header guard is not $guard"
 done >>"$findings"
 lint_result "header guards are named after their files"
+
+number=0
+for file in docs/decisions/*.md; do
+    [ -e "$file" ] || continue
+    number=$((number + 1))
+    case $file in
+    docs/decisions/"$(printf '%04d' "$number")"-*) ;;
+    *) echo "$file is decision $number" ;;
+    esac
+    grep -q "^# $(printf '%04d' "$number"): " "$file" || echo "$file has another number in its title"
+    grep -qF "$file" docs/Makefile.inc || echo "$file is not in docs/Makefile.inc, and so not in a release"
+done >>"$findings"
+lint_result "decisions are numbered without a gap, and released"
 lint_done

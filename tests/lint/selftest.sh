@@ -86,6 +86,10 @@ printf '/* see %s/notes */\n' "/wo""rk" >>"$tree/core/raft/good.c"
 catches check_style.sh "a path of a workplace"
 sed 's/RAFT_GOOD_H/GOOD_H/' "$tree/core/raft/good.h" >"$tree/core/raft/other.h"
 catches check_style.sh "a wrong header guard"
+mkdir -p "$tree/docs/decisions"
+echo '    docs/decisions/0002-two.md' >"$tree/docs/Makefile.inc"
+echo '# 0002: Two' >"$tree/docs/decisions/0002-two.md"
+catches check_style.sh "a gap between decisions"
 
 if [ -f "$tree/.clang-format" ]; then
     passes check_format.sh
