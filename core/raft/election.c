@@ -227,7 +227,7 @@ static bool has_live_leader(const struct raft *r)
 {
     if (r->role == RAFT_LEADER)
         return true;
-    return r->leader != 0 && !r->leader_gone &&
+    return (r->leader != 0 || MUTANT(33)) && !r->leader_gone &&
            r->now_us < r->leader_contact_us + r->config.election_timeout_us;
 }
 

@@ -68,6 +68,7 @@ check "every stanza is acknowledged in the end" \
     test "$(jq .acknowledged "$work/write.json")" = "$total"
 note "writer: $(cat "$work/write.json")"
 
+lost=0
 # verify NAME SERVER...: reads back all that was acknowledged.
 verify() {
     local name=$1
@@ -78,6 +79,7 @@ verify() {
     else
         not_ok "$name: $(cat "$work/verify.json" "$work/verify.log")"
     fi
+    lost=$((lost + $(jq -r .lost "$work/verify.json" || echo 1)))
 }
 
 everywhere() {
@@ -108,6 +110,6 @@ done
 note "keys = $(sort -u "$work/acknowledged" | wc -l)"
 note "rate = $(jq -r .per_second "$work/write.json") writes/s, over the kill and the election"
 note "kills = $kills"
-note "lost = $(jq -r .lost "$work/verify.json")"
+note "lost = $lost, in all readings together"
 note "digests equal = $([ "$lib_failed" = 0 ] && echo yes || echo no)"
 finish

@@ -174,6 +174,18 @@ static void check_bounds(const struct world *w, uint32_t n)
         world__fail(w, "I-12 StateOrdering: applied what is not durable", n);
 }
 
+/* What the core says, and what the node did. */
+static void check_applied(struct world *w, uint32_t n)
+{
+    struct node *node = &w->nodes[n];
+    struct raft_status status;
+
+    raft_status(node->raft, &status);
+    if (status.applied < node->applied_seen || node->applied < node->applied_seen)
+        world__fail(w, "I-10 MonotoneApplied", n);
+    node->applied_seen = status.applied;
+}
+
 void check__output(struct world *w, uint32_t n, const struct raft_output *out)
 {
     struct node *node = &w->nodes[n];
@@ -187,6 +199,7 @@ void check__output(struct world *w, uint32_t n, const struct raft_output *out)
             world__fail(w, "I-2 LeaderAppendOnly", n);
     }
     node->role = out->role;
+    check_applied(w, n);
     if (out->truncate_from != 0 && out->truncate_from <= node->commit_seen)
         world__fail(w, "I-7 CommittedImmutable: truncation of committed entries", n);
     check_commit(w, n, out);

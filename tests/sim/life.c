@@ -55,7 +55,7 @@ void world_start(struct world *w, uint32_t n)
     node->applied = node->snapshot.index;
     node->applying_last = node->applied;
     node->state = node->snapshot.state;
-    node->commit_seen = node->applied;
+    node->commit_seen = node->applied_seen = node->applied;
     if (node->disk_hard.term < log__term(&node->disk, log__last(&node->disk)))
         world__fail(w, "R-P1: a log ahead of its term", n);
     node->term_seen = node->disk_hard.term;

@@ -31,7 +31,7 @@ killer() { # prints the first program that fails
         echo test_random
 }
 
-numbers=${*:-"1 2 3 4 5 6 7 8 10 12 13 14 15 16 17 24 25 26 27 28 29 30 31 32"}
+numbers=${*:-"1 2 3 4 5 6 7 8 10 12 13 14 15 16 17 24 25 26 27 28 29 30 31 32 33"}
 build 0
 by=$(killer)
 [ -z "$by" ] || { echo "not ok: without a mutant, $by fails"; exit 1; }

@@ -278,6 +278,22 @@ static void test_r_e12_silence_for_one_timeout_ends_the_refusal(void **state)
     lone_free(&l);
 }
 
+/* Each has heard the leader a moment ago, and still they elect: who campaigns follows nobody. */
+static void test_r_e12_who_campaigns_grants_although_the_leader_was_just_heard(void **state)
+{
+    struct lone l;
+
+    (void)state;
+    lone_new(&l, 3);
+    lone_heartbeat(&l, 2, 1, 0, 0);
+    prevote_request(&l, 3, 2, 9, 9);
+    assert_true(REJECTED(lone_sent(&l, RAFT_MSG_PREVOTE_REPLY, 3)));
+    lone_do(&l, (struct raft_event){.type = RAFT_CAMPAIGN});
+    prevote_request(&l, 3, 2, 9, 9);
+    assert_false(REJECTED(lone_sent(&l, RAFT_MSG_PREVOTE_REPLY, 3)));
+    lone_free(&l);
+}
+
 static void test_r_e13_timeouts_are_random_between_t_and_2t(void **state)
 {
     uint64_t low = UINT64_MAX, high = 0;
@@ -479,6 +495,7 @@ int main(void)
         cmocka_unit_test(test_r_e10_messages_of_a_lower_term_get_the_higher_one),
         cmocka_unit_test(test_r_e11_whoever_hears_a_leader_refuses_votes_but_forced_ones),
         cmocka_unit_test(test_r_e12_silence_for_one_timeout_ends_the_refusal),
+        cmocka_unit_test(test_r_e12_who_campaigns_grants_although_the_leader_was_just_heard),
         cmocka_unit_test(test_r_e13_timeouts_are_random_between_t_and_2t),
         cmocka_unit_test(test_r_e14_a_candidate_follows_a_leader_of_its_term),
         cmocka_unit_test(test_r_e15_a_learner_does_not_campaign_but_votes),
