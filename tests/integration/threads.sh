@@ -19,6 +19,22 @@ mixed() {
         "$(jq '.put.count > 0 and .get.count > 0 and (.errors | del(.missing)) == {}' <<<"$out")"
 }
 
+# While it is written: what a node says of its state is of one moment, so equal indexes have equal
+# digests, whichever node was asked and whenever.
+one_moment() { # one_moment NAME SERVER...
+    local name=$1 url=() i load
+    shift
+    for i in "$@"; do url+=("http://$i/node"); done
+    "$LOAD" --json -c 8 -d 2 -p 100 --keys 2000 "$@" >/dev/null 2>&1 &
+    load=$!
+    for _ in $(seq 60); do
+        curl -s -m 5 "${url[@]}" | jq -r '"\(.applied_index) \(.digest)"'
+    done | sort -u >"$work/moments"
+    wait "$load"
+    is "$name: an index has one digest, under load" "" "$(cut -d' ' -f1 "$work/moments" | uniq -d | head -n 1)"
+    check "$name: and many were seen: $(wc -l <"$work/moments")" test "$(wc -l <"$work/moments")" -gt 30
+}
+
 with() { # with STORAGE
     local old i
     cluster_new 3 "$1" '[threads]' 'workers = 2' 'apply = on' '[snapshot]' 'log_size = 256KiB' \
@@ -26,6 +42,7 @@ with() { # with STORAGE
     cluster_start
     wait_for 30 all_ready || give_up "$1: a cluster"
     mixed "$1: all nodes" 2 "${http[@]:1:3}"
+    one_moment "$1" "${http[@]:1:3}"
     is "$1: a page is full" 1000 "$(get "${http[1]}" '/kv/?limit=1000&keys=1' | jq '.keys | length')"
     old=$(leader) || give_up "$1: a node leads"
     node_kill "$old"

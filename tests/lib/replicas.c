@@ -26,11 +26,37 @@ static uint32_t number_of(const struct replicas_node *n)
 
 /* --- what the node would do for its replica --- */
 
+static struct replicas_frame *frame_at(struct replicas *all, uint32_t i)
+{
+    return &all->frames[(all->first + i) % FRAMES_MAX];
+}
+
+static void push_frame(struct replicas *all, uint32_t from, uint32_t to, enum frame_type type,
+                       const struct buf *payload)
+{
+    struct replicas_frame *frame = frame_at(all, all->used++), *before;
+
+    assert_true(all->used < FRAMES_MAX);
+    *frame = (struct replicas_frame){.from = from, .to = to, .type = (uint8_t)type};
+    frame->payload = blob_try((uint32_t)payload->len);
+    memcpy(frame->payload->bytes, payload->data, payload->len);
+    for (uint32_t i = all->used - 1; all->swaps[type] && i > 0; i--) {
+        before = frame_at(all, i - 1);
+        if (before->payload != NULL && before->from == from && before->to == to &&
+            before->type == type) {
+            struct blob *payload_before = before->payload;
+
+            before->payload = frame->payload;
+            frame->payload = payload_before;
+            return;
+        }
+    }
+}
+
 static bool send_frame(void *ctx, raft_id to, enum frame_type type, const struct buf *payload)
 {
     struct replicas_node *n = node_of(ctx);
     struct replicas *all = n->all;
-    struct replicas_frame *frame;
 
     assert_true(to >= 1 && to <= all->count && (int)type < (int)FRAME_TYPES);
     if (all->nodes[to - 1].replica == NULL)
@@ -40,13 +66,8 @@ static bool send_frame(void *ctx, raft_id to, enum frame_type type, const struct
         all->longest[type] = payload->len;
     if (all->cut[number_of(n)][to - 1] || all->drops[type])
         return true;
-    assert_true(all->used < FRAMES_MAX);
-    frame = &all->frames[(all->first + all->used++) % FRAMES_MAX];
-    frame->from = number_of(n);
-    frame->to = (uint32_t)to - 1;
-    frame->type = (uint8_t)type;
-    frame->payload = blob_try((uint32_t)payload->len);
-    memcpy(frame->payload->bytes, payload->data, payload->len);
+    for (int i = 0; i <= (int)all->doubles[type]; i++)
+        push_frame(all, number_of(n), (uint32_t)to - 1, type, payload);
     return true;
 }
 
@@ -149,7 +170,7 @@ static void configure(struct replicas *all, uint32_t number, struct replica_conf
                                  .spare_segments = 2,
                                  .log_bytes_max = LOG_SIZE,
                                  .log_keep_bytes = LOG_SIZE / 4,
-                                 .chunk_bytes = 64 << 10,
+                                 .chunk_bytes = CHUNK,
                                  .key_max = 500,
                                  .value_max = 64 << 10};
 }

@@ -14,6 +14,7 @@
 enum { REPLICAS_MAX = 3, FRAMES_MAX = 4096, FRAME_TYPES = 16 };
 #define T_US          ((uint64_t)400 * 1000)  /* election timeout */
 #define LOG_SIZE      ((uint64_t)16 << 10)    /* a longer log is cut */
+#define CHUNK         ((uint32_t)4 << 10)     /* of snapshots */
 #define TIMEOUT_US    ((uint64_t)3000 * 1000) /* of requests */
 #define REPLICA_ID(n) ((raft_id)(n) + 1)
 
@@ -62,6 +63,8 @@ struct replicas {
     uint32_t first, used;
     bool cut[REPLICAS_MAX][REPLICAS_MAX]; /* from, to: frames vanish, nobody is told */
     bool drops[FRAME_TYPES];              /* frames of this type vanish */
+    bool doubles[FRAME_TYPES];            /* arrive twice */
+    bool swaps[FRAME_TYPES];              /* overtake the one before, of the same two nodes */
     unsigned sent[FRAME_TYPES];
     size_t longest[FRAME_TYPES]; /* payload */
 };

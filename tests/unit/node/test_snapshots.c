@@ -123,6 +123,90 @@ static void test_a_follower_that_goes_away_meanwhile_is_not_read_for(void **stat
     assert_equal_states(all);
 }
 
+/* A follower behind the cut, which is started last. */
+static uint32_t leave_one_behind(struct replicas *all, uint32_t *follower_out)
+{
+    uint32_t leader = replicas_leader(all), follower = (leader + 1) % 3;
+
+    replicas_kill(all, follower);
+    fill(all, leader, "k", 5 * LOG_SIZE);
+    memset(all->sent, 0, sizeof(all->sent));
+    *follower_out = follower;
+    return leader;
+}
+
+static void test_r_s8_chunks_that_come_twice_and_out_of_order_are_no_harm(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t follower;
+
+    (void)leave_one_behind(all, &follower);
+    for (int i = 0; i < 2; i++) {
+        enum frame_type type = i == 0 ? FRAME_SNAPSHOT_CHUNK : FRAME_SNAPSHOT_ACK;
+
+        all->doubles[type] = all->swaps[type] = true;
+    }
+    replicas_start(all, follower);
+    replicas_run(all, 40 * T_US);
+    assert_true(all->sent[FRAME_SNAPSHOT_CHUNK] > 15);
+    assert_equal_states(all);
+}
+
+static void test_r_s8_lost_chunks_and_acknowledgements_are_sent_again(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t follower;
+
+    (void)leave_one_behind(all, &follower);
+    replicas_start(all, follower);
+    for (int i = 0; i < 2; i++) {
+        enum frame_type type = i == 0 ? FRAME_SNAPSHOT_CHUNK : FRAME_SNAPSHOT_ACK;
+
+        all->drops[type] = true;
+        replicas_run(all, 3 * T_US);
+        assert_true(all->sent[type] > 0);
+        all->drops[type] = false;
+    }
+    replicas_run(all, 40 * T_US);
+    assert_equal_states(all);
+}
+
+/* Sent and not acknowledged: a window and no more, however long the answer takes. */
+static void test_r_s8_a_window_of_chunks_is_under_way(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t follower;
+
+    (void)leave_one_behind(all, &follower);
+    all->drops[FRAME_SNAPSHOT_ACK] = true;
+    replicas_start(all, follower);
+    replicas_run(all, 2 * T_US);
+    assert_int_equal(all->sent[FRAME_SNAPSHOT_CHUNK], 4);
+    all->drops[FRAME_SNAPSHOT_ACK] = false;
+    replicas_run(all, 40 * T_US);
+    assert_equal_states(all);
+}
+
+static void test_r_s8_a_new_leader_begins_with_a_snapshot_of_its_own(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t follower, old = leave_one_behind(all, &follower), next;
+
+    all->drops[FRAME_SNAPSHOT_ACK] = true; /* what the old leader sends stays half */
+    replicas_start(all, follower);
+    while (all->sent[FRAME_SNAPSHOT_CHUNK] < 2)
+        replicas_run(all, T_US / 40);
+    replicas_cut(all, old, true);
+    replicas_run(all, 6 * T_US);
+    all->drops[FRAME_SNAPSHOT_ACK] = false;
+    next = replicas_leader(all);
+    assert_true(next != old);
+    fill(all, next, "n", LOG_SIZE / 4);
+    replicas_cut(all, old, false);
+    replicas_run(all, 40 * T_US);
+    assert_equal_states(all);
+}
+
 static void test_all_come_back_to_what_they_had(void **state)
 {
     struct replicas *all = *state;
@@ -178,6 +262,14 @@ int main(void)
         IN_MEMORY(test_who_was_away_behind_the_cut_gets_a_snapshot),
         DURABLE(test_a_follower_that_goes_away_meanwhile_is_not_read_for),
         IN_MEMORY(test_a_follower_that_goes_away_meanwhile_is_not_read_for),
+        DURABLE(test_r_s8_chunks_that_come_twice_and_out_of_order_are_no_harm),
+        IN_MEMORY(test_r_s8_chunks_that_come_twice_and_out_of_order_are_no_harm),
+        DURABLE(test_r_s8_lost_chunks_and_acknowledgements_are_sent_again),
+        IN_MEMORY(test_r_s8_lost_chunks_and_acknowledgements_are_sent_again),
+        DURABLE(test_r_s8_a_window_of_chunks_is_under_way),
+        IN_MEMORY(test_r_s8_a_window_of_chunks_is_under_way),
+        DURABLE(test_r_s8_a_new_leader_begins_with_a_snapshot_of_its_own),
+        IN_MEMORY(test_r_s8_a_new_leader_begins_with_a_snapshot_of_its_own),
         DURABLE(test_all_come_back_to_what_they_had),
         IN_MEMORY(test_all_come_back_to_what_they_had),
         DURABLE(test_a_snapshot_of_its_own_may_be_overtaken_by_the_leaders),
