@@ -33,7 +33,11 @@ static int load_whole(const struct cmdline *cmdline, struct conf **conf_out)
     if (status != DKV_OK && !conf_failed(*conf_out))
         fprintf(stderr, "dkvd: %s\n", err.text);
     conf_report(*conf_out, stderr);
-    return conf_failed(*conf_out) || status != DKV_OK ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
+    if (conf_failed(*conf_out))
+        return EXIT_CODE_CONFIG;
+    if (status == DKV_EPERM)
+        return EXIT_CODE_PERMISSION;
+    return status == DKV_OK ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
 }
 
 static int check_config(const struct cmdline *cmdline)
@@ -44,7 +48,7 @@ static int check_config(const struct cmdline *cmdline)
     if (code == EXIT_CODE_OK)
         puts("dkvd: the configuration is good");
     conf_free(&conf);
-    return code;
+    return code == EXIT_CODE_OK ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
 }
 
 static int dump_config(const struct cmdline *cmdline)
