@@ -3,6 +3,7 @@
 
 #include "base/exit_codes.h"
 #include "conf/cmdline.h"
+#include "node/check_config.h"
 #include "node/check_recovery.h"
 #include "node/health_probe.h"
 #include "node/node.h"
@@ -45,6 +46,8 @@ static int check_config(const struct cmdline *cmdline)
     struct conf *conf;
     int code = load_whole(cmdline, &conf);
 
+    if (code == EXIT_CODE_OK && !check_config_places(conf_settings(conf), stderr))
+        code = EXIT_CODE_CONFIG;
     if (code == EXIT_CODE_OK)
         puts("dkvd: the configuration is good");
     conf_free(&conf);

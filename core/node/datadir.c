@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "base/error.h"
 #include "base/exit_codes.h"
 #include "base/mem.h"
+#include "node/fs_kind.h"
 
 #define FORMAT_TEXT "dkv data 1\n"
 #ifndef CIFS_SUPER_MAGIC
@@ -43,43 +43,20 @@ static int exit_code_of(int status)
 
 /* --- the directory itself --- */
 
-static const char *unsafe_fs_name(long type)
-{
-    switch ((unsigned long)type) {
-    case TMPFS_MAGIC:
-        return "tmpfs";
-    case RAMFS_MAGIC:
-        return "ramfs";
-    case OVERLAYFS_SUPER_MAGIC:
-        return "overlayfs";
-    case NFS_SUPER_MAGIC:
-        return "nfs";
-    case SMB_SUPER_MAGIC:
-    case CIFS_SUPER_MAGIC:
-        return "cifs";
-    case V9FS_MAGIC:
-        return "9p";
-    default:
-        return NULL;
-    }
-}
-
 static int check_fs(const char *path, bool allow_any_fs, int *exit_code_out, struct dkv_error *err)
 {
-    struct statfs fs;
-    const char *name;
+    struct fs_kind kind;
 
-    if (statfs(path, &fs) != 0) {
+    if (!fs_kind_of(path, &kind)) {
         (void)dkv_error_set(err, DKV_EIO, "data directory %s: %s", path, strerror(errno));
         return fail(err, exit_code_out, EXIT_CODE_IO, DKV_EIO);
     }
-    name = unsafe_fs_name((long)fs.f_type);
-    if (name == NULL || allow_any_fs)
+    if (!kind.is_unsafe || allow_any_fs)
         return DKV_OK;
     (void)dkv_error_set(err, DKV_EINVAL,
                         "data directory %s is on %s, which can lose acknowledged writes; choose a "
                         "directory on a local disk, or set node.allow_any_filesystem = yes",
-                        path, name);
+                        path, kind.name);
     return fail(err, exit_code_out, EXIT_CODE_CONFIG, DKV_EINVAL);
 }
 

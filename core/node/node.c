@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/notify.h"
 #include "node/descriptors.h"
+#include "node/fs_kind.h"
 #include "node/node_private.h"
 
 static int fail(struct node *n, int exit_code, const struct dkv_error *err)
@@ -373,8 +374,11 @@ int node_run(struct conf *conf)
     n->settings = conf_settings(conf);
     status_board_init(&n->board);
     if (open_all(n) == DKV_OK) {
+        struct fs_kind kind = {.name = "none"};
+
+        (void)fs_kind_of(n->settings->node.data_dir, &kind);
         log_info("node", "node.started", "serving", LOG_STR("version", PACKAGE_VERSION),
-                 LOG_STR("storage", n->settings->storage.plugin),
+                 LOG_STR("storage", n->settings->storage.plugin), LOG_STR("filesystem", kind.name),
                  LOG_STR("http", n->settings->http.listen.items[0].text),
                  LOG_U64("applied_index", n->state.index), LOG_U64("keys", n->state.keys), LOG_END);
         notify_ready();

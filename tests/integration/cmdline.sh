@@ -61,8 +61,15 @@ ok "an argument that is no option is a usage error" $?
 run 0 --print-sample-config && cp out dkv.conf && cmp -s out "${DKV_SRCDIR:?}/conf/dkv.conf"
 ok "conf/dkv.conf is what --print-sample-config prints" $?
 
-run 0 --check-config --config dkv.conf && [ ! -s err ]
+DKV_NODE_DATA_DIR=$PWD/data run 0 --check-config --config dkv.conf && [ ! -s err ]
 ok "the sample passes --check-config" $?
+
+printf '[node]\nname = n1\ndata_dir = /proc/nowhere/x\n[cluster]\npeers = n1=no.such.invalid:1\n' >places.conf
+DKV_LOG_FILE=/nowhere/x.log run 78 --check-config --config places.conf &&
+    has err 'node.data_dir: /proc/nowhere: No such file or directory' &&
+    has err 'log.file: /nowhere: No such file or directory' &&
+    has err 'warning: cluster.peers: no.such.invalid cannot be resolved now'
+ok "--check-config looks whether what is named is there" $?
 
 mkdir conf.d
 printf '[node]\ndata_dir = ~/dkv\n' >home.conf
