@@ -1,4 +1,5 @@
 FROM debian:bookworm-slim AS build
+LABEL dkv.stage=build
 RUN apt-get update -q && \
     apt-get install -y -q --no-install-recommends build-essential autoconf automake libtool \
         pkg-config libevent-dev libjansson-dev liblmdb-dev libxxhash-dev && \

@@ -27,7 +27,8 @@ for tool in curl jq; do
     command -v "$tool" >/dev/null || skip_all "missing: $tool is not installed"
 done
 make_work
-dangling_before=$(docker images -q --filter dangling=true)
+of_build=(--filter dangling=true --filter label=dkv.stage=build)
+before=$(docker images -q "${of_build[@]}")
 
 run_compose() {
     (cd "$lib_srcdir" && "${compose[@]}" -f docker-compose.yml "$@") >>"$work/compose.log" 2>&1 </dev/null
@@ -38,9 +39,9 @@ remove_all() {
     [ "$BASHPID" = "$lib_shell" ] || return 0
     run_compose down -v --remove-orphans --timeout 5
     docker rmi -f "dkv:$DKV_IMAGE_TAG" >/dev/null 2>&1
-    # What the build stage left behind.
-    for id in $(docker images -q --filter dangling=true); do
-        case $dangling_before in
+    # What the build stage left behind, by its label: other images are other people's.
+    for id in $(docker images -q "${of_build[@]}"); do
+        case $before in
         *"$id"*) ;;
         *)
             # A step that fails leaves its container.
@@ -56,7 +57,7 @@ trap remove_all EXIT
 
 if ! docker image inspect "$base" >/dev/null 2>&1; then
     command -v debootstrap >/dev/null || skip_all "missing: debootstrap is not installed, and there is no $base"
-    [ "$(id -u)" = 0 ] || skip_all "there is no $base, and debootstrap needs root"
+    [ "$(id -u)" = 0 ] || skip_all "missing: there is no $base, and debootstrap needs root"
     note "making $base with debootstrap"
     debootstrap --variant=minbase bookworm "$work/base" >"$work/debootstrap.log" 2>&1 ||
         give_up "debootstrap makes the base image"

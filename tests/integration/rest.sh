@@ -374,4 +374,14 @@ is "the digest is the same after a restart" "${digest#* }" "$(state_of 1 | cut -
 ask 1 GET /kv/bytes
 check "and so are the bytes" cmp -s "$work/all" "$work/body"
 node_stop 1
+
+# --- the log file is moved away ---
+
+DKV_LOG_FILE=$work/dkvd.log node_start 1
+wait_for 20 is_ready 1 || give_up "a node that logs to a file is ready"
+mv "$work/dkvd.log" "$work/dkvd.log.1"
+kill -USR1 "${pids[1]}"
+check "SIGUSR1 opens the log file again" wait_for 10 test -e "$work/dkvd.log"
+node_stop 1
+check "and the log goes on there" grep -q event=node.stopped "$work/dkvd.log"
 finish

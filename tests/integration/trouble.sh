@@ -187,7 +187,7 @@ may_mount() {
         mount -o loop "$image" "$work/small" 2>"$work/mount.log" && mounted=$work/small
 }
 if ! may_mount; then
-    ok "disk full # SKIP this user cannot mount a small disk: $(head -n 1 "$work/mount.log" 2>/dev/null)"
+    ok "disk full # SKIP missing: this user cannot mount a small disk: $(head -n 1 "$work/mount.log" 2>/dev/null)"
     finish
 fi
 chmod 700 "$work/small"
