@@ -178,9 +178,9 @@ static int check_fits(const char *path, const char *name, uint32_t kind, const s
                              "plugin",
                              path, p->libevent, (unsigned)LIBEVENT_VERSION_NUMBER);
     if (kind != 0 && p->kind != kind)
-        return dkv_error_set(err, DKV_EINVAL,
-                             "%s: %s is a %s plugin, but the section asks for a %s plugin", path,
-                             p->name, kind_name(p->kind), kind_name(kind));
+        return dkv_error_set(
+            err, DKV_EINVAL, "%s: %s is a %s plugin, but the section asks for a %s plugin", path,
+            p->name == NULL ? "this" : p->name, kind_name(p->kind), kind_name(kind));
     if (p->kind != DKV_PLUGIN_STORAGE && p->kind != DKV_PLUGIN_TRANSPORT)
         return dkv_error_set(err, DKV_EINVAL, "%s: unknown kind of plugin %u", path, p->kind);
     if (p->name == NULL || strcmp(p->name, name) != 0)

@@ -38,7 +38,7 @@ static void a_name_with_a_path_in_it_is_refused(void **state)
 static void an_absent_plugin_is_answered_with_those_that_are_there(void **state)
 {
     (void)state;
-    refused(plugin_folder(), "nosuch", 0, DKV_ENOENT, "memory");
+    refused(plugin_folder(), "nosuch", 0, DKV_ENOENT, "bad_caps");
 }
 
 static void one_plugin_after_another_gives_each_its_own(void **state)
@@ -71,6 +71,14 @@ static void a_plugin_that_does_not_fit_is_refused_with_both_sides(void **state)
     refused(folder, "bad_magic", 0, DKV_EINVAL, "is not a dkv descriptor (magic 0x12345678");
     refused(folder, "bad_newer_minor", 0, DKV_EINVAL,
             "built for plugin ABI 1.1, this daemon has 1.0; rebuild the plugin");
+    refused(folder, "bad_newer_major", 0, DKV_EINVAL,
+            "built for plugin ABI 2.0, this daemon has 1.0; rebuild the plugin");
+    refused(folder, "bad_libevent", 0, DKV_EINVAL, "rebuild the plugin");
+    refused(folder, "bad_libevent", 0, DKV_EINVAL, "built with libevent 0x");
+    refused(folder, "bad_transport", 0, DKV_EINVAL, "transport plugin lacks close()");
+    refused(folder, "bad_no_name", 0, DKV_EINVAL, "plugin is named \"\", but the section asks");
+    refused(folder, "bad_no_name", DKV_PLUGIN_TRANSPORT, DKV_EINVAL,
+            "this is a storage plugin, but the section asks for a transport plugin");
     refused(folder, "bad_slot", 0, DKV_EINVAL, "storage plugin lacks open()");
     refused(folder, "bad_name", 0, DKV_EINVAL,
             "plugin is named \"good_name\", but the section asks for \"bad_name\"");
