@@ -71,7 +71,7 @@ note "writer: $(cat "$work/write.json")"
 lost=0
 # verify NAME SERVER...: reads back all that was acknowledged.
 verify() {
-    local name=$1
+    local name=$1 missing
     shift
     if "$LOAD" --file "$input" --acknowledged "$work/acknowledged" --verify -c 24 "$@" \
         >"$work/verify.json" 2>"$work/verify.log"; then
@@ -79,7 +79,8 @@ verify() {
     else
         not_ok "$name: $(cat "$work/verify.json" "$work/verify.log")"
     fi
-    lost=$((lost + $(jq -r .lost "$work/verify.json" || echo 1)))
+    missing=$(jq -r .lost "$work/verify.json")
+    lost=$((lost + ${missing:-1}))
 }
 
 everywhere() {

@@ -93,8 +93,12 @@ static struct log_entry to_log(const struct raft_entry *e)
 
 int world__step(struct world *w, uint32_t n, struct raft_event *event)
 {
+    int rc;
+
     event->now_us = w->now_us;
-    return raft_step(w->nodes[n].raft, event);
+    rc = raft_step(w->nodes[n].raft, event);
+    check__applied(w, n);
+    return rc;
 }
 
 static void open_apply(struct world *w, uint32_t n, const struct raft_output *out)

@@ -220,6 +220,7 @@ void disk__work(struct world *w, uint32_t n, bool crash);
 void disk__crash(struct world *w, uint32_t n);
 
 void check__append(struct world *w, uint32_t n, raft_index index);
+void check__applied(struct world *w, uint32_t n);
 void check__output(struct world *w, uint32_t n, const struct raft_output *out);
 void check__message(struct world *w, uint32_t n, const struct raft_message *m);
 void check__vote_durable(struct world *w, uint32_t n);
