@@ -150,9 +150,9 @@ static bool take_limit(struct call *call, struct list_state *s)
             return false;
         n = n * 10 + (uint64_t)(at[i] - '0');
     }
-    if (limit.len == 0 || n == 0)
+    if (limit.len == 0 || n == 0 || n > PAGE_ITEMS)
         return false;
-    s->limit = n < PAGE_ITEMS ? n : PAGE_ITEMS;
+    s->limit = n;
     return true;
 }
 

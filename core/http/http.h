@@ -196,7 +196,7 @@ struct http_config {
     uint32_t body_timeout_ms;             /* 10 s without a byte of the body */
     uint32_t body_rate_min;               /* 1024 bytes a second, after 5 s; 0 no limit */
     uint32_t idle_timeout_ms;             /* 60 s */
-    uint32_t write_timeout_ms;            /* 10 s without progress of the answer */
+    uint32_t write_timeout_ms;            /* 10 s below body_rate_min of the answer */
     int backlog;                          /* 511 */
     bool reuse_port;                      /* several servers on one address */
 

@@ -206,7 +206,7 @@ is "a linearizable answer has nothing to say of it" "" "$(header dkv-applied-ind
 ask 1 GET '/kv/?prefix=l/&limit=1&consistency=stale'
 is "a list can be stale, and says so" "1 $(field applied_index 1)" \
     "$(jq '.items | length' "$work/body") $(header dkv-applied-index)"
-for query in limit=0 limit=x limit=-1 limit= prefix=%zz after=%f after_b64=! consistency=no; do
+for query in limit=0 limit=1001 limit=99999999999999999999 limit=x limit=-1 limit= prefix=%zz after=%f after_b64=! consistency=no; do
     ask 1 GET "/kv/?$query"
     check "?$query is refused" refused 400 bad_query none
 done
