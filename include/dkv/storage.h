@@ -158,8 +158,9 @@ struct dkv_storage_ops {
 
     /* Gives a store, closed with close().  On failure fills err, leaves *store_out alone and leaks
      * nothing.  DKV_EINVAL: options that contradict each other; DKV_ECORRUPT: what is stored is
-     * damaged, the start ends with exit code 70.  May take minutes, and should log if it does.  A
-     * store that is durable comes back at the index that applied() will say; others are empty. */
+     * damaged, the start ends with exit code 70; DKV_ENOTSUP: it was stored by a newer version of the
+     * plugin, 65.  May take minutes, and should log if it does.  A store that is durable comes back at
+     * the index that applied() will say; others are empty. */
     int (*open)(const struct dkv_store_args *args, struct dkv_store **store_out,
                 struct dkv_error *err);
     /* Takes the store.  Readers, snapshots and restores are closed before; operations that are

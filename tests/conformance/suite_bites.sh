@@ -56,6 +56,7 @@ not-durable 30 31
 inline-done 28
 forgets 29
 leaks 40
+sluggish 44
 BUGS
 
 fails 2 'faulty(memory)' fail=apply at=2

@@ -235,6 +235,39 @@ static void test_a_killed_process_does_not_keep_the_lock(void **state)
     (void)munmap(shared, sizeof(*shared));
 }
 
+/* The two pages of which each commit writes one. */
+static void read_meta(const struct fixture *f, char pages_out[8192])
+{
+    char path[128];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/data.mdb", f->path);
+    file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fread(pages_out, 1, 8192, file), 8192);
+    (void)fclose(file);
+}
+
+/* A node with a full disk can start. */
+static void test_opening_writes_nothing_where_nothing_is_to_do(void **state)
+{
+    struct fixture *f = *state;
+    char before[8192], after[8192];
+
+    store_reopen(f);
+    assert_int_equal(put(f, 1, "a", "one", 3), DKV_OK);
+    store_shut(f);
+    read_meta(f, before);
+    store_reopen(f);
+    read_meta(f, after);
+    assert_memory_equal(before, after, sizeof(before));
+    assert_int_equal(applied_now(f), 1);
+    assert_value(f, "a", "one");
+    assert_int_equal(put(f, 2, "b", "two", 3), DKV_OK);
+    store_reopen(f);
+    assert_value(f, "b", "two");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -244,6 +277,7 @@ int main(void)
         T(test_killed_at_random_moments_the_store_is_a_prefix),
         T(test_killed_in_a_restore_the_store_is_old_or_new),
         T(test_a_killed_process_does_not_keep_the_lock),
+        T(test_opening_writes_nothing_where_nothing_is_to_do),
     };
 
     return cmocka_run_group_tests_name("lmdb crash", tests, NULL, NULL);

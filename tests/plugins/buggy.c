@@ -24,14 +24,15 @@ enum bug {
     NOT_DURABLE,   /* says DURABLE, writes nothing */
     INLINE_DONE,   /* done() from within the call */
     FORGETS,       /* now and then a get is never answered */
-    LEAKS          /* a descriptor for each reader */
+    LEAKS,         /* a descriptor for each reader */
+    SLUGGISH       /* apply() takes its time while a snapshot is open */
 };
 
 static const char *const names[] = {"none",          "scan-order",    "scan-limit",  "lost-delete",
                                     "last-put-lost", "key-ends-at-0", "loose-limit", "stale-index",
                                     "repeats",       "torn-batch",    "late-view",   "lost-pair",
                                     "restore-adds",  "eager-restore", "not-durable", "inline-done",
-                                    "forgets",       "leaks",         NULL};
+                                    "forgets",       "leaks",         "sluggish",    NULL};
 
 struct buggy_options {
     int64_t bug;
@@ -43,6 +44,7 @@ struct buggy_store {
     enum bug bug;
     uint64_t applied, before;
     uint64_t inner_applied;
+    unsigned snapshots;
 };
 
 static struct buggy_store *store_of(struct dkv_store *base)
@@ -134,6 +136,8 @@ static int buggy_apply(struct dkv_store *base, struct dkv_apply *apply)
 
     if (apply->index <= store->applied && store->bug != REPEATS)
         return DKV_OK;
+    if (store->bug == SLUGGISH && store->snapshots > 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 60000000}, NULL);
     status = store->bug == TORN_BATCH ? apply_torn(store, apply) : apply_changed(store, apply);
     if (status == DKV_OK && apply->index > store->applied) {
         store->before = store->applied;
@@ -232,9 +236,11 @@ static int buggy_snapshot_open(struct dkv_store *base, struct event_base *loop,
 {
     int status = wrap_snapshot_open(base, loop, snapshot_out);
 
-    if (status == DKV_OK)
-        (*snapshot_out)->index = store_of(base)->applied;
-    return status;
+    if (status != DKV_OK)
+        return status;
+    (*snapshot_out)->index = store_of(base)->applied;
+    store_of(base)->snapshots++; /* never fewer: only this thread counts */
+    return DKV_OK;
 }
 
 /* The view is taken anew at the first read. */

@@ -245,8 +245,6 @@ static void rest(struct lmdb_store *store)
 {
     bool may_commit = !store->paused && store->failure == DKV_OK;
 
-    if (store->snapshots != NULL)
-        snapshots_expire(store);
     if (may_commit && store->current->count != 0)
         wait_until(store, store->current->born_ms + store->options.commit_interval_ms);
     else if (store->snapshots != NULL)
@@ -289,8 +287,12 @@ static void *committer_main(void *context)
 
     pthread_mutex_lock(&store->lock);
     for (;;) {
-        bool went = round_go(store);
+        bool went;
 
+        /* Also where one commit follows the other: that is when an old view costs most. */
+        if (store->snapshots != NULL)
+            snapshots_expire(store);
+        went = round_go(store);
         if (went && store->failure == DKV_OK)
             continue;
         if (store->stop)

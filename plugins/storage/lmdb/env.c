@@ -333,7 +333,7 @@ static int state_load(struct env *env, MDB_txn *txn, const char *path, struct en
                          mdb_strerror(code));
     memcpy(&record, value.mv_data, value.mv_size < sizeof(record) ? value.mv_size : sizeof(record));
     if (value.mv_size >= 12 && record.magic == STATE_MAGIC && record.format > ENV_FORMAT)
-        return error_set(err, DKV_EINVAL,
+        return error_set(err, DKV_ENOTSUP,
                          "%s has format %u, this plugin knows up to %u; use the newer version",
                          path, record.format, ENV_FORMAT);
     if (value.mv_size != sizeof(record) || record.magic != STATE_MAGIC || record.active > 1 ||
@@ -371,21 +371,48 @@ int env_sync(struct env *env)
     return mdb_env_sync(env->mdb, 1);
 }
 
+static int handles_open(struct env *env, MDB_txn *txn, unsigned flags)
+{
+    int code = mdb_dbi_open(txn, "content0", flags, &env->content[0]);
+
+    if (code == 0)
+        code = mdb_dbi_open(txn, "content1", flags, &env->content[1]);
+    return code == 0 ? mdb_dbi_open(txn, "meta", flags, &env->meta) : code;
+}
+
+/* Without a write, so that a full disk does not keep a node from its start.  False if there is
+ * something to write, or something wrong that the one who writes will meet too. */
+static bool databases_are_ready(struct env *env, const char *path, struct env_state *state_out)
+{
+    struct dkv_error ignored = {0};
+    MDB_txn *txn;
+    MDB_stat idle;
+
+    if (mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, &txn) != 0)
+        return false;
+    if (handles_open(env, txn, 0) != 0 ||
+        state_load(env, txn, path, state_out, &ignored) != DKV_OK ||
+        mdb_stat(txn, env->content[1 - state_out->active], &idle) != 0 || idle.ms_entries != 0) {
+        mdb_txn_abort(txn);
+        return false;
+    }
+    return mdb_txn_commit(txn) == 0; /* which keeps the handles */
+}
+
 /* Opens the databases and empties what a restore that did not end has left in the idle one. */
 static int databases_open(struct env *env, const char *path, struct env_state *state_out,
                           struct dkv_error *err)
 {
     MDB_txn *txn;
     MDB_stat info;
-    int status, code = mdb_txn_begin(env->mdb, NULL, 0, &txn);
+    int status, code;
 
+    if (databases_are_ready(env, path, state_out))
+        return DKV_OK;
+    code = mdb_txn_begin(env->mdb, NULL, 0, &txn);
     if (code != 0)
         goto fail_begin;
-    code = mdb_dbi_open(txn, "content0", MDB_CREATE, &env->content[0]);
-    if (code == 0)
-        code = mdb_dbi_open(txn, "content1", MDB_CREATE, &env->content[1]);
-    if (code == 0)
-        code = mdb_dbi_open(txn, "meta", MDB_CREATE, &env->meta);
+    code = handles_open(env, txn, MDB_CREATE);
     if (code != 0)
         goto fail_txn;
     status = state_load(env, txn, path, state_out, err);
@@ -413,7 +440,7 @@ fail_begin:
 static int content_open(struct env *env, const struct env_config *config,
                         struct env_state *state_out, struct dkv_error *err)
 {
-    bool was_short;
+    bool was_short = false;
     int status, dead, code = file_extend(env, &was_short);
 
     if (code != 0)

@@ -209,6 +209,15 @@ static struct model coloured(char colour, uint64_t index)
     return model;
 }
 
+/* Two looks end: the second has begun now. */
+static void wait_for_a_look(struct onlooker *o)
+{
+    unsigned looks = o->looks;
+
+    while (o->looks - looks < 2)
+        sched_yield();
+}
+
 static void readers_meanwhile(void)
 {
     struct model models[2] = {coloured('a', 1000), coloured('b', 500)}, got;
@@ -222,11 +231,8 @@ static void readers_meanwhile(void)
     snapshot = snapshot_open(&db);
     CHECK_EQ((uint64_t)pthread_create(&o.thread, NULL, look_on, &o), 0);
     for (uint64_t i = 1; i <= suite_amount(60); i++) {
-        unsigned looks = o.looks;
-
-        while (o.looks == looks)
-            sched_yield();
         db_restore(&db, &models[i % 2]);
+        wait_for_a_look(&o);
     }
     o.is_over = true;
     (void)pthread_join(o.thread, NULL);

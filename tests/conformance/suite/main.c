@@ -18,8 +18,8 @@
 enum { CASE_SECONDS = 120, LONG_CASE_SECONDS = 1800 };
 
 static const struct suite_case *const groups[] = {
-    basic_cases,   scan_cases,     thread_cases,  async_cases,
-    durable_cases, snapshot_cases, restore_cases, NULL,
+    basic_cases, scan_cases,     thread_cases,  async_cases, durable_cases,
+    leak_cases,  snapshot_cases, restore_cases, NULL,
 };
 
 struct request {

@@ -77,6 +77,11 @@ void suite_check_status(const char *file, int line, const char *what, int got, i
                    suite_status_text(want));
 }
 
+bool suite_is_decorated(void)
+{
+    return strchr(suite.spec, '(') != NULL;
+}
+
 uint64_t suite_amount(uint64_t usual)
 {
     uint64_t amount = suite.is_long ? usual * 10 : usual;
@@ -86,4 +91,15 @@ uint64_t suite_amount(uint64_t usual)
     if (suite.is_slow)
         amount /= 8;
     return amount == 0 ? 1 : amount;
+}
+
+uint64_t memory_kb(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long total, resident = 0;
+
+    if (file == NULL || fscanf(file, "%lu %lu", &total, &resident) != 2)
+        suite_skip("/proc/self/statm is not readable here");
+    fclose(file);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 }

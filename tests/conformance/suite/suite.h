@@ -31,6 +31,7 @@ extern const struct suite_case scan_cases[];
 extern const struct suite_case thread_cases[];
 extern const struct suite_case async_cases[];
 extern const struct suite_case durable_cases[];
+extern const struct suite_case leak_cases[];
 extern const struct suite_case snapshot_cases[];
 extern const struct suite_case restore_cases[];
 
@@ -46,6 +47,12 @@ extern struct suite suite;
 
 /* How much work a case does: `usual`, less for a slow build or store, more with --long. */
 uint64_t suite_amount(uint64_t usual);
+
+/* What matters for the plugin around it matters for the inner one, which has a run of its own. */
+bool suite_is_decorated(void);
+
+/* What this process has in memory. */
+uint64_t memory_kb(void);
 
 void suite_fail(const char *file, int line, const char *fmt, ...) DKV_PRINTF(3, 4)
     __attribute__((noreturn));
