@@ -16,7 +16,7 @@
 /* ---- From bytes to requests ---- */
 
 /* Beyond these limits the client's bytes wait, first in our buffer and then in its own. */
-static bool may_take(const struct http_conn *conn)
+bool http__conn_may_take(const struct http_conn *conn)
 {
     const struct http_config *config = &conn->server->config;
 
@@ -88,6 +88,17 @@ static void tell_if_left(struct http_conn *conn, uint64_t id)
         last->request.on_abort(&last->request, HTTP_ABORT_HALF_CLOSED);
 }
 
+static bool may_hand_over(const struct http_server *server, struct exchange *ex)
+{
+    const struct http_handler *handler = &server->handler;
+    uint64_t max = server->config.in_flight_max;
+
+    if (server->stats.in_flight < max)
+        return true;
+    return handler->is_urgent != NULL && server->stats.in_flight < max + HTTP_URGENT_MAX &&
+           handler->is_urgent(handler->ctx, &ex->request);
+}
+
 static void dispatch(struct http_conn *conn, struct exchange *ex)
 {
     struct http_server *server = conn->server;
@@ -97,7 +108,7 @@ static void dispatch(struct http_conn *conn, struct exchange *ex)
     conn->state = ex->is_last || server->is_draining ? CONN_NOTHING : CONN_HEAD;
     ex->state = EXCHANGE_WAITING;
     ex->request.body.data = ex->body_bytes;
-    if (server->stats.in_flight >= server->config.in_flight_max) {
+    if (!may_hand_over(server, ex)) {
         server->stats.shed++;
         http_reply_error(&ex->request, 429, "overloaded", "too many requests are in flight");
         return;
@@ -105,6 +116,7 @@ static void dispatch(struct http_conn *conn, struct exchange *ex)
     server->stats.requests++;
     server->stats.in_flight++;
     ex->in_handler = true;
+    ex->handed_us = server->now_us;
     server->handler.request(server->handler.ctx, &ex->request);
     tell_if_left(conn, id);
 }
@@ -205,7 +217,7 @@ static size_t take(struct http_conn *conn, const uint8_t *data, size_t len)
     size_t at = 0, used;
     struct http_head *head;
 
-    while (at < len && may_take(conn)) {
+    while (at < len && http__conn_may_take(conn)) {
         switch (conn->state) {
         case CONN_BODY:
             used = take_body(conn, data + at, len - at);
@@ -270,7 +282,7 @@ void http__conn_input(struct http_conn *conn)
     if (conn->is_looking || conn->is_dead)
         return;
     conn->is_looking = true;
-    while (may_take(conn)) {
+    while (http__conn_may_take(conn)) {
         struct evbuffer_iovec first;
         size_t used;
 
@@ -278,7 +290,7 @@ void http__conn_input(struct http_conn *conn)
             break;
         used = take(conn, first.iov_base, first.iov_len);
         evbuffer_drain(in, used);
-        if (used < first.iov_len && may_take(conn)) {
+        if (used < first.iov_len && http__conn_may_take(conn)) {
             size_t all = evbuffer_get_length(in);
 
             if (all == first.iov_len - used)
@@ -499,7 +511,7 @@ void http__conn_settle(struct http_conn *conn)
         http__conn_input(conn);
     if (conn->is_dead)
         return;
-    if (conn->is_eof && may_take(conn))
+    if (conn->is_eof && http__conn_may_take(conn))
         drop_unfinished(conn);
     if (list_is_empty(&conn->pipeline) && evbuffer_get_length(out) == 0 &&
         (conn->is_eof || conn->state == CONN_NOTHING))
@@ -524,66 +536,4 @@ void http__conn_drain(struct http_conn *conn)
     if (conn->reading == NULL)
         conn->state = CONN_NOTHING;
     http__server_mark(conn->server, conn);
-}
-
-/* ---- Time ---- */
-
-static bool is_over(uint64_t since_us, uint32_t timeout_ms, uint64_t now_us)
-{
-    return now_us - since_us >= (uint64_t)timeout_ms * 1000;
-}
-
-static bool is_body_too_slow(const struct http_conn *conn, uint64_t now_us)
-{
-    const struct http_config *config = &conn->server->config;
-    uint64_t elapsed_us = now_us - conn->body_since_us;
-
-    if (is_over(conn->body_last_us, config->body_timeout_ms, now_us))
-        return true;
-    return elapsed_us >= HTTP_RATE_AFTER_MS * 1000 &&
-           conn->body_got < config->body_rate_min * (elapsed_us / 1000000);
-}
-
-/* Whoever reads nothing, or next to nothing, of a whole period holds our memory for no use. */
-static bool is_reader_too_slow(struct http_conn *conn, uint64_t now_us)
-{
-    const struct http_config *config = &conn->server->config;
-
-    if (!is_over(conn->write_since_us, config->write_timeout_ms, now_us))
-        return false;
-    if (conn->written < (uint64_t)config->body_rate_min * config->write_timeout_ms / 1000 ||
-        conn->written == 0)
-        return true;
-    conn->written = 0;
-    conn->write_since_us = now_us;
-    return false;
-}
-
-void http__conn_sweep(struct http_conn *conn, uint64_t now_us)
-{
-    const struct http_config *config = &conn->server->config;
-
-    /* While we take nothing, the client is not to blame. */
-    if (conn->state != CONN_NOTHING && !may_take(conn)) {
-        conn->body_since_us = conn->body_last_us = now_us;
-        conn->body_got = 0;
-        if (conn->head_since_us != 0)
-            conn->head_since_us = now_us;
-    }
-    if (conn->is_writing && is_reader_too_slow(conn, now_us)) {
-        conn->server->stats.timeouts++;
-        http__conn_kill(conn);
-    } else if (conn->is_lingering) {
-        if (is_over(conn->linger_since_us, HTTP_LINGER_MS, now_us))
-            http__conn_kill(conn);
-    } else if (conn->head_since_us != 0) {
-        if (is_over(conn->head_since_us, config->header_timeout_ms, now_us))
-            http__conn_refuse(conn, 408, "request_timeout", "the head took too long to arrive");
-    } else if (conn->state == CONN_BODY || conn->state == CONN_CHUNKS) {
-        if (is_body_too_slow(conn, now_us))
-            http__conn_refuse(conn, 408, "request_timeout", "the body took too long to arrive");
-    } else if (list_is_empty(&conn->pipeline) && !conn->is_writing && conn->reading == NULL) {
-        if (is_over(conn->idle_since_us, config->idle_timeout_ms, now_us))
-            http__conn_kill(conn);
-    }
 }

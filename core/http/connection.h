@@ -14,10 +14,11 @@
 #define HTTP_INPUT_MAX  (64u * 1024u) /* received and not looked at yet */
 #define HTTP_OUTPUT_LOW (64u * 1024u) /* on_drain is called from here down */
 #define HTTP_OUTPUT_HIGH                                                                           \
-    (256u * 1024u)               /* http_reply_chunk says DKV_PENDING; before its turn at once */
-#define HTTP_LINGER_MS     2000u /* after our FIN, for the client to read the answer */
-#define HTTP_LINGER_BYTES  (16u << 20) /* thrown away meanwhile */
-#define HTTP_RATE_AFTER_MS 5000u       /* before body_rate_min is asked for */
+    (256u * 1024u)                /* http_reply_chunk says DKV_PENDING; before its turn at once */
+#define HTTP_URGENT_MAX     64u   /* urgent requests in flight beyond in_flight_max */
+#define HTTP_LINGER_MS      2000u /* after our FIN, for the client to read the answer */
+#define HTTP_LINGER_BYTES   (16u << 20) /* thrown away meanwhile */
+#define HTTP_RATE_PERIOD_MS 5000u       /* each must bring body_rate_min */
 
 struct http_conn;
 struct http_server;
@@ -40,6 +41,8 @@ struct exchange {
     bool out_chunked;  /* the answer goes out in chunks */
     bool out_bodiless; /* HEAD, 204, 304 */
     bool wants_drain;
+    int out_status;                   /* 0: no answer yet */
+    uint64_t handed_us;               /* when the handler got it */
     uint64_t out_left;                /* of an answer of known length */
     uint8_t *head_bytes, *body_bytes; /* in room or on the heap */
     size_t body_cap, held;            /* of the heap, and counted by the server */
@@ -69,7 +72,7 @@ struct http_conn {
     bool is_paused; /* nothing is read until what is here has been looked at */
     uint64_t head_since_us, body_since_us, body_last_us, idle_since_us, linger_since_us;
     uint64_t write_since_us, written, discarded;
-    uint64_t body_limit, body_got;
+    uint64_t body_limit, body_got; /* body_got: since body_since_us */
     struct http_chunks chunks;
     uint8_t ip[16];
     uint8_t ip_len; /* 0: not counted per address */
@@ -84,11 +87,15 @@ void http__conn_kill(struct http_conn *conn);
 void http__conn_drop_pipeline(struct http_conn *conn, enum http_abort why);
 void http__conn_free(struct http_conn *conn);
 void http__conn_refuse(struct http_conn *conn, int status, const char *code, const char *detail);
-void http__conn_sweep(struct http_conn *conn, uint64_t now_us);
+/* False while bytes of the client wait for a limit of ours. */
+bool http__conn_may_take(const struct http_conn *conn);
 /* After a write, or when nothing is left to be written: goes on, lingers or closes. */
 void http__conn_settle(struct http_conn *conn);
 void http__conn_flush(struct http_conn *conn);
 void http__conn_drain(struct http_conn *conn);
+
+/* sweep.c */
+void http__conn_sweep(struct http_conn *conn, uint64_t now_us);
 
 /* exchange.c */
 struct exchange *http__exchange_new(struct http_conn *conn);

@@ -194,6 +194,13 @@ const char *http_request_peer(const struct http_request *req)
     return ex->conn == NULL ? "" : ex->conn->peer;
 }
 
+uint64_t http_request_age_us(const struct http_request *req)
+{
+    const struct exchange *ex = exchange_of(req);
+
+    return http__now(ex->server) - ex->handed_us;
+}
+
 const char *http_method_text(enum http_method method)
 {
     static const char *const texts[] = {"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"};

@@ -89,6 +89,8 @@ struct dkv_slice http_request_header(const struct http_request *req, const char 
 bool http_request_header_at(const struct http_request *req, size_t position,
                             struct dkv_slice *name_out, struct dkv_slice *value_out);
 /* The client's address as text, without the port; "" when it is gone. */
+/* Since it was handed over. */
+uint64_t http_request_age_us(const struct http_request *req);
 const char *http_request_peer(const struct http_request *req);
 const char *http_method_text(enum http_method method);
 
@@ -176,9 +178,15 @@ struct http_handler {
      * answer the request at once (wrong method, no permission); the body is then not read and the
      * connection closed after the answer.  NULL: config->body_max for all. */
     uint64_t (*body_limit)(void *ctx, struct http_request *req);
+    /* Whether a request is handed over although in_flight_max are: for probes, which ask just then.
+     * Some are even then too many (HTTP_URGENT_MAX).  NULL: none is. */
+    bool (*is_urgent)(void *ctx, const struct http_request *req);
     /* Appends the body of an error to body and returns its content type.  NULL: RFC 9457
      * problem+json with code and outcome "none". */
     const char *(*error_body)(void *ctx, const struct http_error *error, struct buf *body);
+    /* The answer to a request was complete config->slow_us or more after it was handed over.
+     * status 0: it was not given, for the client had left.  NULL: nobody wants to know. */
+    void (*slow)(void *ctx, const struct http_request *req, int status, uint64_t elapsed_us);
 };
 
 /* Defaults are those of http_config_init; a size, count or time of 0 means "no limit" only where
@@ -194,9 +202,10 @@ struct http_config {
     uint64_t output_max;                  /* 1 MiB unread by a client: take nothing more from it */
     uint32_t header_timeout_ms;           /* 5 s from the first byte to the end of the head */
     uint32_t body_timeout_ms;             /* 10 s without a byte of the body */
-    uint32_t body_rate_min;               /* 1024 bytes a second, after 5 s; 0 no limit */
+    uint32_t body_rate_min;               /* 1024 bytes a second, in each 5 s; 0 no limit */
     uint32_t idle_timeout_ms;             /* 60 s */
     uint32_t write_timeout_ms;            /* 10 s below body_rate_min of the answer */
+    uint64_t slow_us;                     /* 0: no request is slow */
     int backlog;                          /* 511 */
     bool reuse_port;                      /* several servers on one address */
 

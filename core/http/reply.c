@@ -182,6 +182,7 @@ static size_t begin(struct exchange *ex, char *room, int status,
     if (length == HTTP_LENGTH_CHUNKED && !ex->out_chunked)
         ex->is_last = true;
     ex->out_left = length;
+    ex->out_status = status;
     ex->state = EXCHANGE_ANSWERING;
     if (ex->is_last)
         ex->conn->state = CONN_NOTHING;
@@ -190,6 +191,22 @@ static size_t begin(struct exchange *ex, char *room, int status,
 }
 
 static const struct http_reply_fields no_fields;
+
+static void leave_handler(struct exchange *ex)
+{
+    struct http_server *server = ex->server;
+    uint64_t elapsed_us;
+
+    if (!ex->in_handler)
+        return;
+    ex->in_handler = false;
+    server->stats.in_flight--;
+    if (server->config.slow_us == 0 || server->handler.slow == NULL)
+        return;
+    elapsed_us = http__now(server) - ex->handed_us;
+    if (elapsed_us >= server->config.slow_us)
+        server->handler.slow(server->handler.ctx, &ex->request, ex->out_status, elapsed_us);
+}
 
 /* ---- Whole answers ---- */
 
@@ -419,9 +436,7 @@ void http_reply_abort(struct http_request *req)
     if (conn != NULL) {
         /* An answer in chunks without its last one, or one that is too short, is recognised. */
         ex->request.on_abort = NULL;
-        if (ex->in_handler)
-            ex->server->stats.in_flight--;
-        ex->in_handler = false;
+        leave_handler(ex);
         http__conn_kill(conn);
         return;
     }
@@ -456,9 +471,7 @@ void http__exchange_finish(struct exchange *ex)
     struct http_conn *conn = ex->conn;
 
     ex->state = EXCHANGE_DONE;
-    if (ex->in_handler)
-        ex->server->stats.in_flight--;
-    ex->in_handler = false;
+    leave_handler(ex);
     if (conn == NULL) {
         struct http_server *server = ex->server;
 

@@ -61,9 +61,29 @@ static uint64_t on_body_limit(void *ctx, struct http_request *req)
     return f->body_limit;
 }
 
+static bool is_urgent(void *ctx, const struct http_request *req)
+{
+    (void)ctx;
+    return path_is(req, "/urgent");
+}
+
+static void on_slow(void *ctx, const struct http_request *req, int status, uint64_t elapsed_us)
+{
+    struct fixture *f = ctx;
+
+    assert_true(path_is(req, "/later"));
+    f->slow_count++;
+    f->slow_status = status;
+    f->slow_us = elapsed_us;
+}
+
 void restart(void)
 {
-    struct http_handler handler = {.ctx = the, .request = on_request, .body_limit = on_body_limit};
+    struct http_handler handler = {.ctx = the,
+                                   .request = on_request,
+                                   .body_limit = on_body_limit,
+                                   .slow = on_slow,
+                                   .is_urgent = is_urgent};
 
     http_server_free(&the->server);
     the->server = http_server_new(&the->config, the->base, &handler);

@@ -34,6 +34,9 @@ struct fixture {
     uint64_t now_us;
     struct http_request *kept[KEPT_MAX];
     unsigned kept_count, handled, aborts, drains, warnings, drained;
+    unsigned slow_count;
+    int slow_status;
+    uint64_t slow_us;
     enum http_abort abort_why;
     uint64_t body_limit;
     char last_body[4096];
