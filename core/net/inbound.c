@@ -196,6 +196,25 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         refuse(c, "no hello in time");
 }
 
+/* Who says nothing gives way, the oldest first: a member says its hello at once. */
+static bool make_room(struct inbound *inbound)
+{
+    struct list *at = inbound->connections.next;
+
+    if (inbound->count < inbound->config.connections_max)
+        return true;
+    while (at != &inbound->connections) {
+        struct connection *c = container_of(at, struct connection, link);
+
+        if (!c->is_greeted) {
+            refuse(c, "it has said nothing that is known, and others wait");
+            return true;
+        }
+        at = at->next;
+    }
+    return false;
+}
+
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
                       int address_len, void *arg)
 {
@@ -208,7 +227,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     int status;
 
     (void)listener;
-    if (inbound->count >= inbound->config.connections_max) {
+    if (!make_room(inbound)) {
         inbound->config.note(inbound->config.ctx,
                              "closing a new connection: too many are open that peers made");
         close(fd);

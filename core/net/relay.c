@@ -38,11 +38,14 @@ bool relay_result_next(struct decoder *d, struct relay_result *result_out)
     return !d->failed;
 }
 
+enum { NODE_INFO_HAS_SPACE = 1 };
+
 void relay_node_info_encode(struct buf *to, const struct relay_node_info *info)
 {
     buf_add_u64(to, info->applied_index);
     net_text_encode(to, info->http);
     net_text_encode(to, info->storage);
+    buf_add_u32(to, info->has_space ? NODE_INFO_HAS_SPACE : 0);
 }
 
 int relay_node_info_decode(const uint8_t *data, size_t len, struct relay_node_info *info_out)
@@ -53,6 +56,7 @@ int relay_node_info_decode(const uint8_t *data, size_t len, struct relay_node_in
     info_out->applied_index = decoder_u64(&d);
     (void)net_text_decode(&d, info_out->http, sizeof(info_out->http));
     (void)net_text_decode(&d, info_out->storage, sizeof(info_out->storage));
+    info_out->has_space = decoder_left(&d) > 0 && (decoder_u32(&d) & NODE_INFO_HAS_SPACE) != 0;
     return d.failed ? DKV_EINVAL : DKV_OK;
 }
 

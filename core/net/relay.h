@@ -24,6 +24,7 @@ struct relay_result {
     uint32_t outcome;
     uint64_t revision;
 };
+enum { RELAY_RESULT_BYTES = 24 };
 
 void relay_write_encode(struct buf *to, uint64_t ticket, const void *command, uint32_t len);
 /* The next one; false at the end or when the rest makes no sense (d->failed). */
@@ -37,6 +38,7 @@ struct relay_node_info {
     uint64_t applied_index;
     char http[NET_ADDRESS_MAX];
     char storage[NET_STORAGE_MAX];
+    bool has_space; /* takes entries; false also if the sender did not say */
 };
 
 void relay_node_info_encode(struct buf *to, const struct relay_node_info *info);

@@ -205,15 +205,19 @@ int raft__on_fetched(struct raft *r, const struct raft_event *event)
     return DKV_OK;
 }
 
-/* How many entries from p->next on go into one message, and their bytes; at least one. */
+/* How many entries from p->next on, read back or in memory, go into one message, and their bytes;
+ * at least one. */
 static uint32_t count_for_message(const struct raft *r, const struct raft_peer *p,
                                   uint32_t *bytes_out)
 {
+    const struct raft_stash *s = &p->fetched;
+    uint64_t max = s->count > 0 ? s->count : r->tail.last + 1 - p->next;
     uint64_t bytes = 0;
     uint32_t count = 0;
 
-    for (raft_index i = p->next; i <= r->tail.last && count < UINT32_MAX; i++) {
-        uint64_t size = raft__entry_bytes(raft__tail_at(&r->tail, i));
+    while (count < max && count < UINT32_MAX) {
+        uint64_t size = raft__entry_bytes(s->count > 0 ? &s->entries[count]
+                                                       : raft__tail_at(&r->tail, p->next + count));
 
         if (count > 0 && bytes + size > r->config.msg_bytes_max)
             break;
@@ -227,19 +231,19 @@ static uint32_t count_for_message(const struct raft *r, const struct raft_peer *
 static void send_fetched(struct raft *r, struct raft_peer *p)
 {
     struct raft_stash s = p->fetched;
-    uint64_t bytes = 0;
+    uint32_t bytes, count = count_for_message(r, p, &bytes);
 
-    for (uint32_t i = 0; i < s.count; i++)
-        bytes += raft__entry_bytes(&s.entries[i]);
-    send_append(r, p, s.count, s.entries);
+    send_append(r, p, count, s.entries);
     p->fetched = (struct raft_stash){0};
     RAFT_PUSH(&r->retired, s); /* its entries are referred to until the next step */
     if (p->state == RAFT_PEER_PROBE) {
         p->probe_sent = true;
         return;
     }
-    p->next += s.count;
-    raft__peer_inflight_add(r, p, p->next - 1, bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes);
+    if (count < s.count)
+        raft__stash_copy(&p->fetched, s.entries + count, s.count - count);
+    p->next += count;
+    raft__peer_inflight_add(r, p, p->next - 1, bytes);
 }
 
 static void ask_for_entries(struct raft *r, struct raft_peer *p)

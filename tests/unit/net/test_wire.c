@@ -7,6 +7,10 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "conf/schema.h"
+#include "kv/command.h"
+#include "net/frame.h"
+#include "net/relay.h"
 #include "net/wire.h"
 
 static struct raft_entry sent_entries[3];
@@ -140,6 +144,41 @@ static void test_unknown_types_and_huge_indexes_are_refused(void **state)
     wire_entries_fini(&entries);
 }
 
+static size_t most(const char *section, const char *name)
+{
+    return (size_t)conf_schema_find(section, name)->max;
+}
+
+/* Whatever sizes are set, no message can be too long to be sent. */
+static void test_the_longest_of_everything_fits_a_frame(void **state)
+{
+    static const struct raft_message append = {.type = RAFT_MSG_APPEND, .count = 1};
+    static uint8_t bytes[8 << 20];
+    size_t longest = FRAME_PAYLOAD_MAX;
+    struct relay_chunk chunk = {.data = bytes, .len = (uint32_t)most("snapshot", "chunk_size")};
+    struct kv_command put = {.op = KV_OP_PUT,
+                             .key = {bytes, most("cluster", "key_max")},
+                             .value = {bytes, most("cluster", "value_max")}};
+    struct blob *command;
+    struct buf b = {0};
+
+    (void)state;
+    assert_true(put.value.len <= sizeof(bytes) && chunk.len <= sizeof(bytes));
+    command = kv_command_encode(&put);
+    sent_entries[0] = (struct raft_entry){.len = command->len, .data = command->bytes};
+    wire_encode(&b, &append, entry_of, NULL);
+    assert_in_range(b.len, put.value.len, longest);
+    assert_true(b.len - command->len + most("raft", "max_message") <= longest);
+    buf_reset(&b);
+    relay_write_encode(&b, 1, command->bytes, command->len);
+    assert_in_range(b.len, put.value.len, longest);
+    buf_reset(&b);
+    relay_chunk_encode(&b, &chunk);
+    assert_in_range(b.len, chunk.len, longest);
+    buf_fini(&b);
+    blob_unref(command);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_a_message_cut_anywhere_is_refused),
         cmocka_unit_test(test_an_impossible_number_of_entries_takes_no_memory),
         cmocka_unit_test(test_unknown_types_and_huge_indexes_are_refused),
+        cmocka_unit_test(test_the_longest_of_everything_fits_a_frame),
     };
 
     return cmocka_run_group_tests_name("net/wire", tests, NULL, NULL);

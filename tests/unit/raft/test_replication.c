@@ -372,7 +372,8 @@ static void test_r_r23_a_stale_leader_steps_down(void **state)
     lone_free(&l);
 }
 
-static void fetched(struct lone *l, raft_id id, raft_index first, uint32_t count, raft_term term)
+static void fetched_of_len(struct lone *l, raft_id id, raft_index first, uint32_t count,
+                           raft_term term, uint32_t len)
 {
     struct raft_entry e[8];
     struct raft_event event = {.type = RAFT_FETCHED};
@@ -381,7 +382,7 @@ static void fetched(struct lone *l, raft_id id, raft_index first, uint32_t count
         e[i] = (struct raft_entry){.index = first + i,
                                    .term = term,
                                    .type = RAFT_ENTRY_DATA,
-                                   .len = 4,
+                                   .len = len,
                                    .data = l->payload->bytes,
                                    .owner = l->payload};
     event.fetched.peer = id;
@@ -389,6 +390,11 @@ static void fetched(struct lone *l, raft_id id, raft_index first, uint32_t count
     event.fetched.entries = e;
     event.fetched.count = count;
     lone_do(l, event);
+}
+
+static void fetched(struct lone *l, raft_id id, raft_index first, uint32_t count, raft_term term)
+{
+    fetched_of_len(l, id, first, count, term, 4);
 }
 
 static void test_entries_that_left_memory_are_fetched_and_sent(void **state)
@@ -406,6 +412,29 @@ static void test_entries_that_left_memory_are_fetched_and_sent(void **state)
     assert_int_equal(m->index, 0);
     assert_int_equal(m->count, 2);
     assert_int_equal(raft_message_entry(l.r, m, 1)->index, 2);
+    lone_free(&l);
+}
+
+/* The driver may have read more than was asked for. */
+static void test_r_r13_fetched_entries_keep_to_the_message_limit(void **state)
+{
+    const struct raft_message *m;
+    struct lone l;
+
+    (void)state;
+    leader_of_old_log(&l);
+    refuse(&l, 2, 3, 0, 0);
+    lone_ack(&l, 2, 0); /* no probe any more */
+    assert_int_equal(l.out.want_fetch[0].first, 1);
+    fetched_of_len(&l, 2, 1, 2, 1, 400 << 10); /* the limit is 512 KiB */
+    assert_int_equal(l.out.messages_count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        m = &l.out.messages[i];
+        assert_int_equal(m->type, RAFT_MSG_APPEND);
+        assert_int_equal(m->index, i);
+        assert_int_equal(m->count, 1);
+        assert_int_equal(raft_message_entry(l.r, m, 0)->index, 1 + i);
+    }
     lone_free(&l);
 }
 
@@ -474,6 +503,7 @@ int main(void)
         cmocka_unit_test(test_r_r22_idle_followers_hear_of_a_commit_at_once),
         cmocka_unit_test(test_r_r23_a_stale_leader_steps_down),
         cmocka_unit_test(test_entries_that_left_memory_are_fetched_and_sent),
+        cmocka_unit_test(test_r_r13_fetched_entries_keep_to_the_message_limit),
         cmocka_unit_test(test_r_r24_a_late_fetch_is_dropped),
         cmocka_unit_test(test_joint_commit_needs_both_majorities),
     };
