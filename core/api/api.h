@@ -25,6 +25,8 @@ void api_cancel(struct api *api);
 void api_handle(void *ctx, struct http_request *request);
 /* How many bytes of body this request may have, by its head alone; refused with 413 above. */
 uint64_t api_body_limit(void *ctx, struct http_request *request);
+/* Probes are answered also when the node is full. */
+bool api_is_probe(void *ctx, const struct http_request *request);
 /* The body of an error that the server answers by itself. */
 const char *api_error_body(void *ctx, const struct http_error *error, struct buf *body);
 

@@ -44,7 +44,7 @@ struct api_barrier {
     uint64_t deadline_us;
     uint64_t wait_max_us; /* in: less than http.request_timeout; 0 for just that */
     uint64_t index;
-    void *home;
+    void *home; /* the backend's */
     void (*done)(struct api_barrier *barrier);
     void (*home_done)(struct api_barrier *barrier); /* the backend's */
     int status;                                     /* out */
@@ -90,7 +90,7 @@ struct api_cluster_query {
     uint64_t deadline_us;
     uint64_t ticket;
     bool is_asked;
-    void *home;
+    void *home; /* the backend's */
     void (*done)(struct api_cluster_query *query);
     void (*home_done)(struct api_cluster_query *query); /* the backend's */
     int status;                   /* out: DKV_OK, DKV_EUNAVAIL, DKV_ECANCELED */
@@ -115,6 +115,7 @@ struct api_backend {
     const struct api_access *access;
     uint32_t key_max; /* bytes; the cluster's limits */
     uint32_t value_max;
+    uint64_t request_timeout_us; /* of a request that is made of several writes */
 };
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/reply.h"
+#include "base/list.h"
 #include "base/mem.h"
 
 static const char *const role_names[] = {
@@ -106,9 +107,14 @@ static json_t *member(const struct api_member *m)
     return object;
 }
 
+struct asking {
+    struct api_cluster_query query;
+    struct call *call;
+};
+
 static void cluster_done(struct api_cluster_query *query)
 {
-    struct call *call = query->home;
+    struct call *call = container_of(query, struct asking, query)->call;
     const struct api_cluster_view *view = &query->view;
     json_t *body, *members;
 
@@ -128,22 +134,22 @@ static void cluster_done(struct api_cluster_query *query)
     reply_json(call, body);
 }
 
-static void free_query(struct call *call)
+static void free_asking(struct call *call)
 {
     free(call->state);
 }
 
 void route_cluster(struct call *call, struct dkv_slice rest)
 {
-    struct api_cluster_query *query;
+    struct asking *asking;
 
     (void)rest;
     if (!is_plain_read(call))
         return;
-    query = xcalloc(1, sizeof(*query));
-    query->home = call;
-    query->done = cluster_done;
-    call->state = query;
-    call->cleanup = free_query;
-    call->api->backend->ops->cluster(call->api->backend, query);
+    asking = xcalloc(1, sizeof(*asking));
+    asking->call = call;
+    asking->query.done = cluster_done;
+    call->state = asking;
+    call->cleanup = free_asking;
+    call->api->backend->ops->cluster(call->api->backend, &asking->query);
 }

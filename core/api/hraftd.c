@@ -71,9 +71,12 @@ static void read_now(struct call *call)
 
 /* --- POST: each pair is an entry of its own, one after another, as hraftd does it --- */
 
+enum { PAIRS_MAX = 1024 };
+
 struct post {
     json_t *pairs;
-    void *at; /* the next pair */
+    void *at;     /* the next pair */
+    bool is_over; /* nobody is there for the answer */
 };
 
 static void free_post(struct call *call)
@@ -85,6 +88,28 @@ static void free_post(struct call *call)
 }
 
 static void post_next(struct call *call);
+
+/* hraftd would go on; here a stop does not wait for a long list, nor does anybody longer than for
+ * any other request. */
+static bool has_to_end(const struct call *call)
+{
+    struct api_backend *backend = call->api->backend;
+    struct api_node_view view;
+
+    if (http_request_age_us(call->request) >= backend->request_timeout_us)
+        return true;
+    backend->ops->node_view(backend, &view);
+    return view.is_stopping;
+}
+
+static void post_aborted(struct http_request *request, enum http_abort why)
+{
+    struct call *call = request->user;
+    struct post *p = call->state;
+
+    if (why == HTTP_ABORT_GONE)
+        p->is_over = true;
+}
 
 static void post_done(struct api_write *write)
 {
@@ -118,6 +143,10 @@ static void post_next(struct call *call)
         reply_text(call, 200, NULL, "", 0);
         return;
     }
+    if (p->is_over || has_to_end(call)) {
+        reply_empty(call, 500, 0);
+        return;
+    }
     key = json_object_iter_key(p->at);
     value = json_object_iter_value(p->at);
     command.key = (struct dkv_slice){key, strlen(key)};
@@ -146,7 +175,46 @@ static bool are_acceptable(const struct call *call, json_t *pairs)
     return true;
 }
 
-static void post(struct call *call)
+static size_t skip_string(const uint8_t *bytes, size_t at, size_t len)
+{
+    while (at < len && bytes[at] != '"')
+        at += bytes[at] == '\\' ? 2 : 1;
+    return at;
+}
+
+/* How many pairs it may have at most; PAIRS_MAX + 1 also for what is no object of strings for
+ * certain.  Reading JSON costs a hundred times its size in memory where it is made of brackets. */
+static size_t count_pairs(struct dkv_slice body)
+{
+    const uint8_t *bytes = body.data;
+    size_t pairs = 1, opened = 0;
+
+    for (size_t at = 0; at < body.len && pairs <= PAIRS_MAX; at++) {
+        switch (bytes[at]) {
+        case '"':
+            at = skip_string(bytes, at + 1, body.len);
+            break;
+        case ',':
+            pairs++;
+            break;
+        case '{':
+            pairs = opened++ == 0 ? pairs : PAIRS_MAX + 1;
+            break;
+        case ' ':
+        case '\t':
+        case '\r':
+        case '\n':
+        case ':':
+        case '}':
+            break;
+        default:
+            return PAIRS_MAX + 1;
+        }
+    }
+    return pairs;
+}
+
+static void post_now(struct call *call)
 {
     struct dkv_slice body = call->request->body;
     json_t *pairs = json_loadb(body.data, body.len, JSON_ALLOW_NUL, NULL);
@@ -161,7 +229,17 @@ static void post(struct call *call)
     *p = (struct post){.pairs = pairs, .at = json_object_iter(pairs)};
     call->state = p;
     call->cleanup = free_post;
+    call->request->user = call;
+    call->request->on_abort = post_aborted;
     post_next(call);
+}
+
+static void post(struct call *call)
+{
+    if (count_pairs(call->request->body) > PAIRS_MAX)
+        reply_empty(call, 400, 0);
+    else
+        call_later(call, post_now);
 }
 
 /* --- DELETE --- */

@@ -170,6 +170,30 @@ static bool take_after(struct call *call, struct list_state *s)
     return is_good && !is_bad && s->after.len <= KV_KEY_BYTES_MAX;
 }
 
+/* A list changes with every key in it and has no ETag: a condition could only be ignored, and whoever
+ * sent it would take the answer for its proof. */
+static bool has_condition(const struct call *call)
+{
+    return http_request_field(call->request, HTTP_IF_MATCH).data != NULL ||
+           http_request_field(call->request, HTTP_IF_NONE_MATCH).data != NULL;
+}
+
+static bool may_list(struct call *call)
+{
+    enum http_method method = call->request->method;
+
+    if (method == HTTP_PUT || method == HTTP_DELETE)
+        reply_problem(call, &problem_bad_key, "the key is empty; write /kv/KEY");
+    else if (method != HTTP_GET && method != HTTP_HEAD)
+        reply_method_not_allowed(call, "GET, HEAD");
+    else if (has_condition(call))
+        reply_problem(call, &problem_bad_header,
+                      "a list has no ETag; If-Match and If-None-Match are for /kv/KEY");
+    else
+        return true;
+    return false;
+}
+
 void route_list(struct call *call, struct dkv_slice rest)
 {
     static const char *const parameters[] = {"prefix", "after",       "after_b64", "limit",
@@ -179,15 +203,7 @@ void route_list(struct call *call, struct dkv_slice rest)
     bool is_bad = false;
 
     (void)rest;
-    if (call->request->method == HTTP_PUT || call->request->method == HTTP_DELETE) {
-        reply_problem(call, &problem_bad_key, "the key is empty; write /kv/KEY");
-        return;
-    }
-    if (call->request->method != HTTP_GET && call->request->method != HTTP_HEAD) {
-        reply_method_not_allowed(call, "GET, HEAD");
-        return;
-    }
-    if (!call_check_query(call, parameters))
+    if (!may_list(call) || !call_check_query(call, parameters))
         return;
     s = xcalloc(1, sizeof(*s));
     s->call = call;
@@ -195,7 +211,12 @@ void route_list(struct call *call, struct dkv_slice rest)
     call->state = s;
     call->cleanup = list_state_free;
     keys = call_query(call, "keys");
-    s->keys_only = keys.data != NULL && !(keys.len == 1 && *(const char *)keys.data == '0');
+    if (keys.data != NULL &&
+        !(keys.len == 1 && memchr("01", *(const char *)keys.data, 2) != NULL)) {
+        reply_problem(call, &problem_bad_query, "keys takes 1, keys without values, or 0");
+        return;
+    }
+    s->keys_only = keys.data != NULL && *(const char *)keys.data == '1';
     (void)call_query_decoded(call, "prefix", &s->prefix, &is_bad);
     if (is_bad || s->prefix.len > KV_KEY_BYTES_MAX || !take_after(call, s)) {
         reply_problem(call, &problem_bad_query,

@@ -17,6 +17,8 @@ enum route_kind {
     ROUTE_PARTS   /* the path itself, or the path and "/…" */
 };
 
+enum { HRAFTD_BODY_ROOM = 64 << 10 }; /* for keys, and many small values */
+
 struct route {
     const char *path;
     enum route_kind kind;
@@ -126,14 +128,23 @@ void api_handle(void *ctx, struct http_request *request)
         call, (struct dkv_slice){(const char *)request->path.data + len, request->path.len - len});
 }
 
-/* A JSON body of hraftd's holds a value in escapes of up to six bytes each. */
+bool api_is_probe(void *ctx, const struct http_request *request)
+{
+    const struct route *route = find_route(request->path);
+
+    (void)ctx;
+    return route != NULL && route->is_for_all;
+}
+
+/* A JSON body of hraftd's holds a value with escapes.  All of it is read in one go on this thread, so
+ * a value that would be little but escapes, of six bytes each, has to come in another way. */
 uint64_t api_body_limit(void *ctx, struct http_request *request)
 {
     const struct api *api = ctx;
     const struct route *route = is_allowed(api, request) ? find_route(request->path) : NULL;
 
     if (route != NULL && route->handle == route_hraftd_key)
-        return (uint64_t)api->backend->value_max * 6 + 4096;
+        return (uint64_t)api->backend->value_max * 2 + HRAFTD_BODY_ROOM;
     if (route != NULL && route->handle == route_key)
         return api->backend->value_max;
     /* Nothing here takes a body, and what is wrong is not its length. */

@@ -95,7 +95,8 @@ const struct conf_key conf_schema[] = {
      .flags = RELOADABLE, FIELD(http.request_timeout_us),
      .help = "An answer takes no longer; then 503 or 504 says so."},
     {KEY("http", "max_requests_in_flight", INT), .fallback = "1024", .min = 1, .max = 1000000,
-     FIELD(http.max_requests_in_flight), .help = "Requests being worked on; more get 429."},
+     FIELD(http.max_requests_in_flight),
+     .help = "Requests being worked on; more get 429, but for probes."},
     {KEY("http", "max_bytes_in_flight", SIZE), .fallback = "64MiB", .min = MIB(1), .max = GIB(64),
      FIELD(http.max_bytes_in_flight),
      .help = "Memory for bodies of those requests, and as much for unread answers; more get 429."},
@@ -136,7 +137,7 @@ const struct conf_key conf_schema[] = {
      .help = "Reads waiting for the quorum, and writes of other nodes; more get 503."},
     {KEY("raft", "disk_stall_timeout", DURATION), .fallback = "2s", .min = MS(100), .max = MIN(10),
      FIELD(raft.disk_stall_timeout_us),
-     .help = "A leader whose disk has not answered for so long gives leadership up."},
+     .help = "A leader whose disk has not answered, or was full, for so long gives leadership up."},
 
     {KEY("snapshot", "log_size", SIZE), .fallback = "64MiB", .min = KIB(4), .max = GIB(256),
      .flags = RELOADABLE, FIELD(snapshot.log_size),
@@ -163,6 +164,9 @@ const struct conf_key conf_schema[] = {
      .help = "text, json, or auto: text on a terminal, JSON lines elsewhere."},
     {KEY("log", "file", TEXT), .fallback = "\"\"", FIELD(log.file),
      .help = "File to append to; empty = standard error."},
+    {KEY("log", "slow_request", DURATION), .fallback = "100ms", .max = MIN(10),
+     FIELD(log.slow_request_us),
+     .help = "A request that is answered later than this gets a line; 0 = none does."},
     {KEY("log", "queue_lines", INT), .fallback = "65536", .min = 16, .max = 1000000,
      FIELD(log.queue_lines), .help = "Lines waiting to be written; more are counted and dropped."},
 

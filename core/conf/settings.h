@@ -106,7 +106,7 @@ struct settings_log {
     enum log_level level;
     enum log_format format;
     const char *file; /* "": stderr */
-    uint64_t queue_lines;
+    uint64_t slow_request_us, queue_lines;
 };
 
 struct settings {

@@ -13,9 +13,9 @@
 #include "kv/overlay.h"
 
 /* The machine's own state is stored under one key: u8 version, 7 zero bytes, digest low and high,
- * number of keys, id of the cluster: a store that was moved between clusters is found out. */
+ * number of keys, id of the cluster, term: a store that was moved between nodes is found out. */
 static const uint8_t state_key[] = {KV_SPACE_META, 's', 't', 'a', 't', 'e'};
-enum { STATE_VERSION = 1, STATE_BYTES = 48 };
+enum { STATE_VERSION = 1, STATE_BYTES = 56 };
 
 struct kv_machine {
     struct dkv_store *store;
@@ -35,7 +35,8 @@ struct kv_machine {
     struct kv_state next_state;
     size_t fetches_pending;
     int fetch_error;
-    bool is_async; /* kv_machine_apply has returned DKV_PENDING */
+    bool is_async;            /* kv_machine_apply has returned DKV_PENDING */
+    struct dkv_index applied; /* of a reload; here, for a storage that would answer it later */
 };
 
 /* --- the stored state --- */
@@ -62,6 +63,7 @@ static int state_emit(struct dkv_read *read, struct dkv_slice key, struct dkv_sl
     g->state.digest.low = get_u64(at + 8);
     g->state.digest.high = get_u64(at + 16);
     g->state.keys = get_u64(at + 24);
+    g->state.term = get_u64(at + 48);
     return 0;
 }
 
@@ -72,24 +74,59 @@ static void encode_state(const struct kv_machine *m, uint8_t *to, const struct k
     put_u64(to + 16, state->digest.high);
     put_u64(to + 24, state->keys);
     memcpy(to + 32, m->cluster_id, sizeof(m->cluster_id));
+    put_u64(to + 48, state->term);
+}
+
+static void not_awaited(struct dkv_op *op, int status)
+{
+    (void)op;
+    (void)status;
+}
+
+static int read_index(struct kv_machine *m, struct dkv_error *err)
+{
+    int status;
+
+    m->applied = (struct dkv_index){.op = {.done = not_awaited}};
+    status = m->store->ops->applied(m->store, &m->applied);
+    if (status == DKV_PENDING)
+        return dkv_error_set(err, DKV_ENOTSUP,
+                             "the storage plugin does not say at once which index it has; this "
+                             "daemon does not wait for that");
+    return status == DKV_OK
+               ? DKV_OK
+               : dkv_error_set(err, status, "ask storage for its index: %s", status_text(status));
+}
+
+/* With a reader of its own: one without a loop answers at once. */
+static int read_state(struct kv_machine *m, struct state_get *g, struct dkv_error *err)
+{
+    struct dkv_reader *reader;
+    int status = m->store->ops->reader_open(m->store, NULL, &reader, err);
+
+    if (status != DKV_OK)
+        return status;
+    g->get.read.op.done = not_awaited;
+    status = m->store->ops->get(reader, &g->get);
+    m->store->ops->reader_close(reader);
+    if (status == DKV_PENDING)
+        return dkv_error_set(err, DKV_ENOTSUP,
+                             "the storage plugin answers a reader that has no loop later");
+    return status == DKV_OK && g->status != DKV_OK ? g->status : status;
 }
 
 int kv_machine_reload(struct kv_machine *machine, struct dkv_error *err)
 {
-    struct dkv_index applied = {.index = 0};
     struct state_get g = {
         .get = {.read = {.emit = state_emit}, .key = {state_key, sizeof(state_key)}},
         .cluster_id = machine->cluster_id};
-    int status = machine->store->ops->applied(machine->store, &applied);
+    int status = read_index(machine, err);
 
     dkv_assert(machine->batch == NULL);
     if (status != DKV_OK)
-        return dkv_error_set(err, status < 0 ? status : DKV_ENOTSUP,
-                             "ask storage for its index: %s", status_text(status));
-    status = machine->reader->store->ops->get(machine->reader, &g.get);
-    if (status == DKV_OK && g.status != DKV_OK)
-        status = g.status;
-    if (status == DKV_ENOENT && applied.index == 0)
+        return status;
+    status = read_state(machine, &g, err);
+    if (status == DKV_ENOENT && machine->applied.index == 0)
         status = DKV_OK;
     if (status == KV_EFOREIGN)
         return dkv_error_set(
@@ -99,9 +136,9 @@ int kv_machine_reload(struct kv_machine *machine, struct dkv_error *err)
     if (status != DKV_OK)
         return dkv_error_set(err, status < 0 ? status : DKV_ENOTSUP,
                              "storage holds index %llu but no state of this daemon: %s",
-                             (unsigned long long)applied.index, status_text(status));
+                             (unsigned long long)machine->applied.index, status_text(status));
     machine->state = g.state;
-    machine->state.index = applied.index;
+    machine->state.index = machine->applied.index;
     return DKV_OK;
 }
 
@@ -132,6 +169,14 @@ fail_machine:
     return status;
 }
 
+void kv_machine_seal(struct kv_machine *machine)
+{
+    struct dkv_reader *reader = machine->reader;
+
+    machine->reader = NULL;
+    machine->store->ops->reader_close(reader);
+}
+
 void kv_machine_close(struct kv_machine **machine)
 {
     struct kv_machine *m = *machine;
@@ -139,7 +184,8 @@ void kv_machine_close(struct kv_machine **machine)
     if (m == NULL)
         return;
     *machine = NULL;
-    m->store->ops->reader_close(m->reader);
+    if (m->reader != NULL)
+        kv_machine_seal(m);
     overlay_fini(&m->overlay);
     buf_fini(&m->arena);
     free(m->commands);
@@ -365,6 +411,7 @@ static int write_batch(struct kv_machine *m)
 
     m->next_state = m->state;
     m->next_state.index = m->batch->entries[m->batch->count - 1].index;
+    m->next_state.term = m->batch->entries[m->batch->count - 1].term;
     m->apply = (struct dkv_apply){
         .op = {.done = apply_done}, .index = m->next_state.index, .mutations = m->mutations};
     for (size_t i = 0; i < m->overlay.count; i++) {

@@ -15,7 +15,7 @@
 
 /* What the state is after `index`. */
 struct kv_state {
-    uint64_t index;
+    uint64_t index, term; /* of the last entry that was applied */
     struct kv_digest digest;
     uint64_t keys;
 };
@@ -44,6 +44,10 @@ struct kv_machine_config {
 int kv_machine_open(struct dkv_store *store, struct event_base *home,
                     const struct kv_machine_config *config, struct kv_machine **machine_out,
                     struct dkv_error *err);
+/* Closes all that has to be closed before the store is, except for the batch that the store has under
+ * way: closing the store ends it.  Nothing may be applied after. */
+void kv_machine_seal(struct kv_machine *machine);
+/* The machine is not in use: either no batch is under way, or it was sealed and the store closed. */
 void kv_machine_close(struct kv_machine **machine);
 
 /* One batch at a time.  Returns a status, or DKV_PENDING and calls done() later.  Entries at or

@@ -26,6 +26,7 @@ struct applier {
     struct event *inbox_event;
     struct list jobs;
     struct apply_job *job; /* at work */
+    bool is_stopped;       /* no job is begun any more */
     bool is_starting;      /* nobody serves the background queue's results yet */
     struct env_job restore_job;
 };
@@ -145,7 +146,7 @@ static void run_jobs(struct applier *a)
 {
     struct list *node;
 
-    while (a->job == NULL && (node = list_pop(&a->jobs)) != NULL) {
+    while (!a->is_stopped && a->job == NULL && (node = list_pop(&a->jobs)) != NULL) {
         int status;
 
         a->job = container_of(node, struct apply_job, link);
@@ -154,6 +155,14 @@ static void run_jobs(struct applier *a)
         if (status != DKV_PENDING)
             finish(a, status);
     }
+}
+
+/* What the storage has under way may wait for a disk that is full, and so for ever: closing the
+ * storage ends it. */
+static void seal(struct applier *a)
+{
+    a->is_stopped = true;
+    kv_machine_seal(a->machine);
 }
 
 /* --- the home thread's loop --- */
@@ -193,9 +202,7 @@ static void run_home(void *ctx)
         can_block = mailbox_sleep(&a->inbox);
         (void)event_base_loop(a->base, EVLOOP_ONCE | (can_block ? 0 : EVLOOP_NONBLOCK));
     }
-    while (a->job != NULL)
-        (void)event_base_loop(a->base, EVLOOP_ONCE);
-    kv_machine_close(&a->machine);
+    seal(a);
     event_free(a->inbox_event);
 }
 
@@ -242,6 +249,18 @@ fail_self:
     return status;
 }
 
+void applier_stop(struct applier *a)
+{
+    if (a->is_folded) {
+        seal(a);
+        return;
+    }
+    list_init(&a->stop_mail);
+    thread_request_stop(&a->thread);
+    mailbox_post(&a->inbox, &a->stop_mail);
+    thread_join(&a->thread);
+}
+
 void applier_close(struct applier **applier)
 {
     struct applier *a = *applier;
@@ -249,14 +268,8 @@ void applier_close(struct applier **applier)
     if (a == NULL)
         return;
     *applier = NULL;
-    if (a->is_folded) {
-        kv_machine_close(&a->machine);
-    } else {
-        list_init(&a->stop_mail);
-        thread_request_stop(&a->thread);
-        mailbox_post(&a->inbox, &a->stop_mail);
-        thread_join(&a->thread);
-    }
+    dkv_assert(a->is_stopped);
+    kv_machine_close(&a->machine);
     mailbox_close(&a->inbox);
     mailbox_close(&a->finished);
     free(a);

@@ -25,7 +25,10 @@ struct applier_config {
 /* Opens the machine on the home thread. */
 int applier_open(const struct applier_config *config, struct applier **applier_out,
                  struct kv_state *state_out, struct dkv_error *err);
-/* Finishes the job under way, drops those that wait. */
+/* Closing comes in three steps.  applier_stop: no job is begun any more, all that the applier had
+ * opened in the storage is closed.  Then the storage is closed, which ends what it has under way, and
+ * the jobs are still there.  applier_close: frees the rest.  No job's done() is called. */
+void applier_stop(struct applier *applier);
 void applier_close(struct applier **applier);
 
 /* Raft thread. */

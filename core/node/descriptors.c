@@ -7,13 +7,14 @@
 enum {
     OWN = 64,        /* log, storage, snapshots, event loops, listeners, standard streams */
     PER_MEMBER = 12, /* connections each way, old ones that are about to close, transfers */
+    PER_WORKER = 10, /* its loop, its mailboxes, its listeners */
     CLIENTS_MIN = 16
 };
 
-int descriptors_reserve(uint64_t wanted, uint64_t members, uint64_t *connections_out,
-                        struct dkv_error *err)
+int descriptors_reserve(uint64_t wanted, uint64_t members, uint64_t workers,
+                        uint64_t *connections_out, struct dkv_error *err)
 {
-    uint64_t own = OWN + PER_MEMBER * members;
+    uint64_t own = OWN + PER_MEMBER * members + PER_WORKER * workers;
     struct rlimit limit;
 
     *connections_out = wanted;

@@ -2,6 +2,8 @@
 
 #include <linux/magic.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 #ifndef XFS_SUPER_MAGIC
@@ -28,9 +30,29 @@ static const struct {
     {ZFS_SUPER_MAGIC, "zfs", false},
 };
 
+/* The last line of this device is what is on top; "36 35 98:0 / /data rw,noatime shared:1 - ext4 ..."
+ * is what proc(5) says of each. */
+static void find_mount(dev_t device, char *to, size_t size)
+{
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    char line[1024], options[96];
+    unsigned major_number, minor_number;
+
+    if (file == NULL)
+        return;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (sscanf(line, "%*d %*d %u:%u %*s %*s %95s", &major_number, &minor_number, options) ==
+                3 &&
+            makedev(major_number, minor_number) == device)
+            snprintf(to, size, "%s", options);
+    }
+    (void)fclose(file);
+}
+
 bool fs_kind_of(const char *path, struct fs_kind *kind_out)
 {
     struct statfs fs;
+    struct stat folder;
     unsigned long magic;
 
     if (statfs(path, &fs) != 0)
@@ -44,5 +66,7 @@ bool fs_kind_of(const char *path, struct fs_kind *kind_out)
         snprintf(kind_out->name, sizeof(kind_out->name), "%s", kinds[i].name);
         kind_out->is_unsafe = kinds[i].is_unsafe;
     }
+    if (stat(path, &folder) == 0)
+        find_mount(folder.st_dev, kind_out->mount, sizeof(kind_out->mount));
     return true;
 }

@@ -7,6 +7,7 @@
 
 struct fs_kind {
     char name[24];  /* "ext4", or the number of one that is not known */
+    char mount[96]; /* its options: "rw,relatime"; "" if they cannot be found out */
     bool is_unsafe; /* keeps its data in memory, or on another machine */
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
@@ -140,8 +141,10 @@ static int open_storage(struct node *n)
            sizeof(config.machine.cluster_id));
     config.home = config.is_folded ? n->base : n->apply_base;
     status = plugins_open(n->conf, config.home, &n->plugins, &err);
+    if (status == DKV_ENOTSUP)
+        return fail(n, EXIT_CODE_DATA, &err);
     if (status != DKV_OK)
-        return fail(n, status == DKV_EINVAL ? EXIT_CODE_CONFIG : exit_code_of(status), &err);
+        return fail(n, exit_code_of(status), &err);
     config.store = n->plugins.store;
     status = applier_open(&config, &n->applier, &n->state, &err);
     if (status == KV_EFOREIGN)
@@ -247,7 +250,8 @@ static int reserve_descriptors(struct node *n, struct dkv_error *err)
     const struct settings *s = n->settings;
     uint64_t servers = s->threads.workers > 0 ? s->threads.workers : 1;
     uint64_t wanted = s->http.max_connections * servers, got;
-    int status = descriptors_reserve(wanted, n->identity.members_count, &got, err);
+    int status =
+        descriptors_reserve(wanted, n->identity.members_count, s->threads.workers, &got, err);
 
     if (status != DKV_OK)
         return status;
@@ -267,6 +271,7 @@ static int open_rest(struct node *n, struct dkv_error *err)
                                  .store = n->plugins.store,
                                  .transport = n->plugins.http_transport,
                                  .ops = &node__local_ops,
+                                 .has_company = true,
                                  .connections_max = n->connections_max,
                                  .ctx = n};
     int status;
@@ -339,6 +344,17 @@ static int open_all(struct node *n)
 
 /* --- closing, the other way round --- */
 
+/* The storage ends what it has under way when it is closed, so whose it was is there until then. */
+static void close_storage(struct node *n)
+{
+    if (n->applier != NULL)
+        applier_stop(n->applier);
+    if (n->replica != NULL)
+        replica_leave_storage(n->replica);
+    plugins_close(&n->plugins);
+    applier_close(&n->applier);
+}
+
 static void close_all(struct node *n)
 {
     if (n->replica != NULL)
@@ -350,11 +366,10 @@ static void close_all(struct node *n)
     if (n->replica != NULL)
         replica_seal(n->replica);
     daemon_env_close(&n->env);
-    applier_close(&n->applier);
+    close_storage(n);
     replica_close(&n->replica);
     if (n->has_exchange)
         exchange_close(&n->from_workers);
-    plugins_close(&n->plugins);
     if (n->apply_base != NULL)
         event_base_free(n->apply_base);
     node__close_loop(n);
@@ -379,6 +394,7 @@ int node_run(struct conf *conf)
         (void)fs_kind_of(n->settings->node.data_dir, &kind);
         log_info("node", "node.started", "serving", LOG_STR("version", PACKAGE_VERSION),
                  LOG_STR("storage", n->settings->storage.plugin), LOG_STR("filesystem", kind.name),
+                 LOG_STR("mount", kind.mount),
                  LOG_STR("http", n->settings->http.listen.items[0].text),
                  LOG_U64("applied_index", n->state.index), LOG_U64("keys", n->state.keys), LOG_END);
         notify_ready();
@@ -386,6 +402,7 @@ int node_run(struct conf *conf)
     }
     exit_code = n->exit_code;
     close_all(n);
+    dkv_panic_hook(NULL, NULL);
     free(n);
     return exit_code;
 }

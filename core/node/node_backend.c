@@ -1,6 +1,10 @@
 /* The API's backend: directly on the replica for REST on the raft thread, through mailboxes for the
  * workers. */
+#include <stdio.h>
+
+#include "base/assert.h"
 #include "base/clock.h"
+#include "base/notify.h"
 #include "node/node_private.h"
 
 /* --- REST on the raft thread --- */
@@ -112,6 +116,35 @@ void node__members(void *ctx, struct api_cluster_view *view_out)
     struct node *n = ctx;
 
     status_board_get_members(&n->board, view_out);
+}
+
+/* A failed assertion may be any thread's: nothing but a text is looked at. */
+static void say_role(void *ctx)
+{
+    const struct node *n = ctx;
+
+    fprintf(stderr, "dkvd: version %s; node %s %s\n", PACKAGE_VERSION, n->settings->node.name,
+            n->role_text);
+}
+
+void node__tell_role(struct node *n)
+{
+    struct api_node_view view;
+    unsigned long long term;
+
+    if (n->told_roles == replica_roles(n->replica))
+        return;
+    n->told_roles = replica_roles(n->replica);
+    replica_node_view(n->replica, &view);
+    term = view.term;
+    if (view.role == API_ROLE_LEADER)
+        snprintf(n->role_text, sizeof(n->role_text), "leads in term %llu", term);
+    else if (view.leader[0] != '\0')
+        snprintf(n->role_text, sizeof(n->role_text), "follows %s in term %llu", view.leader, term);
+    else
+        snprintf(n->role_text, sizeof(n->role_text), "knows of no leader in term %llu", term);
+    notify_status("%s", n->role_text);
+    dkv_panic_hook(say_role, n);
 }
 
 void node__publish(struct node *n)

@@ -147,6 +147,7 @@ void node__run_loop(struct node *n)
              i++)
             replica_turn(n->replica);
         node__publish(n);
+        node__tell_role(n);
         flush(n);
         if (n->stop != NODE_RUNNING)
             go_on_stopping(n);

@@ -58,6 +58,10 @@ struct node {
     uint32_t known_copy_count;
     bool known_is_dirty, known_is_busy;
 
+    uint64_t told_roles;
+    char
+        role_text[192]; /* what the node does, for the service manager and for a failed assertion */
+
     enum node_stop stop;
     uint64_t stop_deadline_us;
     bool rest_is_drained;
@@ -77,6 +81,7 @@ extern const struct replica_ops node__replica_ops;
 int node__open_peers(struct node *n, struct dkv_error *err);
 
 /* node_backend.c */
+void node__tell_role(struct node *n);
 extern const struct api_backend_ops node__local_ops;              /* for REST on the raft thread */
 bool node__take_requests(struct node *n);                         /* from the workers */
 void node__node_view(void *ctx, struct api_node_view *view_out);  /* any thread */

@@ -106,6 +106,7 @@ static void take_role(struct replica *r, const struct raft_output *out)
     if (!out->role_changed)
         return;
     log_role(r, out);
+    r->roles++;
     if (r->role == RAFT_LEADER)
         r->led_until_us = r->now_us;
     r->role = out->role;
@@ -175,7 +176,9 @@ static void tick(struct replica *r)
     replica__expire_writes(r);
     replica__expire_reads(r);
     replica__retry_apply(r);
+    replica__retry_restore(r);
     replica__send_info(r);
+    replica__hand_over_if_full(r);
     snapshot__tick(r);
     replica__maybe_compact(r);
     wal_tick(r->wal, r->now_us);
@@ -218,6 +221,7 @@ bool replica_resign(struct replica *replica)
     struct raft_event event = {.type = RAFT_TRANSFER};
 
     (void)replica__now(replica);
+    replica->is_stopping = true;
     if (!replica->is_resigning) {
         if (replica->role != RAFT_LEADER)
             return true;
@@ -229,6 +233,11 @@ bool replica_resign(struct replica *replica)
      * that they were not done.  It tells them when it tells this node. */
     return replica->role != RAFT_LEADER && replica->leader != 0 &&
            replica->now_us >= replica->leader_since_us + replica->config.heartbeat_us;
+}
+
+uint64_t replica_roles(const struct replica *replica)
+{
+    return replica->roles;
 }
 
 bool replica_has_writes(const struct replica *replica)

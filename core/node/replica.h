@@ -70,6 +70,8 @@ int replica_open(const struct replica_config *config, replica_restore_fn *restor
 void replica_cancel(struct replica *replica);
 /* The log is closed in order; nothing is written to it after. */
 void replica_seal(struct replica *replica);
+/* Lets go of what it has open in the storage, which can be closed after that. */
+void replica_leave_storage(struct replica *replica);
 /* When no job of its env or of the applier can come back any more. */
 void replica_close(struct replica **replica);
 
@@ -89,6 +91,8 @@ void replica_peer_http(struct replica *replica, raft_id peer, const char *http,
 
 /* --- the loop --- */
 void replica_turn(struct replica *replica);
+/* Grows when role, term or leader change. */
+uint64_t replica_roles(const struct replica *replica);
 uint64_t replica_deadline_us(const struct replica *replica);
 
 /* Graceful stop: hands leadership over if this node leads.  True once there is nothing to wait

@@ -32,12 +32,34 @@ static void on_failed(struct replica *r, int status)
                       (unsigned long long)first, (unsigned long long)last, status_text(status));
 }
 
+bool replica__may_pass(int status)
+{
+    return status == DKV_EUNAVAIL || status == DKV_EUNCERTAIN || status == DKV_ENOSPC;
+}
+
+static void abandon(struct replica *r)
+{
+    r->retry_apply_us = 0;
+    r->is_applying = r->storage_is_full = false;
+    drop_entries(r);
+}
+
+void replica__abandon_retry(struct replica *r)
+{
+    if (r->retry_apply_us != 0)
+        abandon(r);
+}
+
 static void on_applied(struct apply_job *job)
 {
     struct replica *r = container_of(job, struct replica, entries_job);
     struct raft_event event = {.type = RAFT_APPLIED};
 
-    if (job->status == DKV_EUNAVAIL || job->status == DKV_EUNCERTAIN || job->status == DKV_ENOSPC) {
+    if (replica__may_pass(job->status) && r->is_restoring) {
+        abandon(r); /* the snapshot has them */
+        return;
+    }
+    if (replica__may_pass(job->status)) {
         /* Once more: the storage answers a batch that it has already with DKV_OK. */
         r->retry_apply_us = replica__now(r) + 100000;
         r->storage_is_full = job->status == DKV_ENOSPC;

@@ -37,12 +37,23 @@ static void on_remote_done(struct api_write *write)
     free(remote);
 }
 
+/* A turn may have more of them than a frame holds: each is longer than a write that makes no sense. */
+static void send_results(struct replica *r, raft_id to, const struct buf *results)
+{
+    const size_t most = FORWARD_BYTES_MAX - FORWARD_BYTES_MAX % RELAY_RESULT_BYTES;
+
+    for (size_t at = 0; at < results->len; at += most) {
+        size_t left = results->len - at;
+        struct buf part = {.data = results->data + at, .len = left < most ? left : most};
+
+        (void)replica__send(r, to, FRAME_FORWARD_RESULT, &part);
+    }
+}
+
 void replica__send_results(struct replica *r)
 {
     for (size_t i = 0; i < r->peers_count; i++) {
-        if (r->results[i].len == 0)
-            continue;
-        (void)replica__send(r, r->peers[i].id, FRAME_FORWARD_RESULT, &r->results[i]);
+        send_results(r, r->peers[i].id, &r->results[i]);
         buf_reset(&r->results[i]);
     }
 }

@@ -20,6 +20,7 @@ struct replica_peer {
     char http[API_ADDRESS_MAX];
     char storage[NET_STORAGE_MAX];
     uint64_t applied_index;
+    bool has_space;                 /* as it said last */
     uint64_t incarnation;           /* 0: not met yet */
     struct snapshot_sender *sender; /* a snapshot is on its way there */
 };
@@ -38,7 +39,7 @@ struct replica {
     struct wal *wal;
     uint64_t now_us; /* read once for each turn and each event from outside */
     bool is_failed;  /* fail_stop was called (it returns only in tests) */
-    bool is_resigning;
+    bool is_stopping, is_resigning;
 
     /* What Raft last said. */
     uint32_t role; /* enum raft_role */
@@ -96,6 +97,11 @@ struct replica {
 
     struct snapshots *snapshots;
     uint64_t info_sent_us, info_sent_index;
+    raft_id info_sent_to;
+    bool info_sent_space;
+    uint64_t roles;         /* how often role, term or leader changed */
+    uint64_t full_since_us; /* this leader; 0: it is not */
+    uint64_t hand_over_us;  /* not again before */
     bool is_restoring;
     uint64_t expiry_us;           /* when deadlines are looked at next */
     struct wire_entries received; /* scratch of replica_frame */
@@ -119,6 +125,10 @@ void replica__fetch(struct replica *r, const struct raft_want_fetch *want);
 /* The log begins anew after index; replica__log_was_reset follows when that is durable. */
 void replica__reset_log(struct replica *r, raft_index index, raft_term term, const void *members,
                         uint32_t members_len);
+
+/* replica_full.c */
+bool replica__is_full(const struct replica *r); /* takes no entries */
+void replica__hand_over_if_full(struct replica *r);
 
 /* replica_writes.c */
 void replica__propose(struct replica *r);
@@ -150,11 +160,16 @@ void replica__cancel_reads(struct replica *r);
 /* replica_apply.c */
 void replica__apply(struct replica *r, raft_index first, raft_index last);
 void replica__retry_apply(struct replica *r);
+/* A status of the storage after which it is asked once more, some time later. */
+bool replica__may_pass(int status);
+/* The batch that waits to be tried again, if there is one. */
+void replica__abandon_retry(struct replica *r);
 
 /* replica_snapshot.c */
 void replica__snapshots_init(struct replica *r);
 void replica__snapshots_fini(struct replica *r);
 void replica__maybe_compact(struct replica *r);
+void replica__retry_restore(struct replica *r);
 void replica__install(struct replica *r, const struct raft_install *install);
 void replica__log_was_reset(struct replica *r);
 

@@ -16,92 +16,14 @@
 
 enum { RETRY_US = 5 * 1000 * 1000 };
 
-void snapshot__path(char to[SNAPSHOT_PATH_MAX], const struct snapshot_file *file)
+void snapshot__note_startable(struct replica *r, raft_index index)
 {
-    snprintf(to, SNAPSHOT_PATH_MAX, SNAPSHOT_DIR "/%016llx-%016llx.snap",
-             (unsigned long long)file->index, (unsigned long long)file->term);
-}
+    struct snapshots *s = r->snapshots;
 
-/* --- the folder --- */
-
-struct folder {
-    struct snapshot_file files[64];
-    size_t count;
-};
-
-static int note_file(void *ctx, const char *name)
-{
-    struct folder *folder = ctx;
-    unsigned long long index, term;
-    char tail[8];
-
-    if (strlen(name) == 38 && sscanf(name, "%16llx-%16llx.%4s", &index, &term, tail) == 3 &&
-        strcmp(tail, "snap") == 0 && folder->count < 64)
-        folder->files[folder->count++] = (struct snapshot_file){index, term};
-    return 0;
-}
-
-static int newest_first(const void *a, const void *b)
-{
-    const struct snapshot_file *x = a, *y = b;
-
-    return x->index < y->index ? 1 : x->index > y->index ? -1 : 0;
-}
-
-static int read_folder(struct fs *fs, struct folder *folder_out)
-{
-    int status;
-
-    folder_out->count = 0;
-    status = fs->ops->list(fs, SNAPSHOT_DIR, note_file, folder_out);
-    qsort(folder_out->files, folder_out->count, sizeof(folder_out->files[0]), newest_first);
-    return status;
-}
-
-int snapshot__publish(struct fs *fs, const char *temporary, const struct snapshot_file *file)
-{
-    struct folder folder;
-    char path[SNAPSHOT_PATH_MAX];
-    int status;
-
-    snapshot__path(path, file);
-    status = fs->ops->rename(fs, temporary, path);
-    if (status == DKV_OK)
-        status = fs->ops->sync_dir(fs, SNAPSHOT_DIR);
-    if (status != DKV_OK || read_folder(fs, &folder) != DKV_OK)
-        return status;
-    for (size_t i = SNAPSHOT_FILES_KEPT; i < folder.count; i++) {
-        snapshot__path(path, &folder.files[i]);
-        (void)fs->ops->remove(fs, path); /* an old file too many does no harm */
-    }
-    return DKV_OK;
-}
-
-int snapshot__find(struct fs *fs, raft_index low, raft_index high, struct snapshot_file *file_out)
-{
-    struct kv_snapshot_info *info;
-    struct folder folder;
-    int status = read_folder(fs, &folder);
-
-    *file_out = (struct snapshot_file){0, 0};
-    if (status != DKV_OK)
-        return status;
-    info = xmalloc(sizeof(*info));
-    for (size_t i = 0; i < folder.count && file_out->index == 0; i++) {
-        struct dkv_error err = {0};
-        char path[SNAPSHOT_PATH_MAX];
-
-        if (folder.files[i].index < low || folder.files[i].index > high)
-            continue;
-        snapshot__path(path, &folder.files[i]);
-        if (kv_snapshot_verify(fs, path, info, &err) == DKV_OK)
-            *file_out = folder.files[i];
-        else
-            log_error("snapshot", "snapshot.damaged", "a snapshot file is damaged and is not used",
-                      LOG_STR("err", err.text), LOG_END);
-    }
-    free(info);
-    return DKV_OK;
+    if (s->startable >= index)
+        return;
+    s->older = s->startable;
+    s->startable = index;
 }
 
 void replica__snapshots_init(struct replica *r)
@@ -121,10 +43,15 @@ static void let_view_go(struct snapshots *s)
         view->store->ops->snapshot_close(view);
 }
 
+void replica_leave_storage(struct replica *replica)
+{
+    let_view_go(replica->snapshots); /* pinned, but the node stops before it is written */
+}
+
 void replica__snapshots_fini(struct replica *r)
 {
     snapshot__transfers_fini(r);
-    let_view_go(r->snapshots); /* pinned, but the node stopped before it was written */
+    replica_leave_storage(r);
     free(r->snapshots->info);
     free(r->snapshots->receiver.info);
     free(r->snapshots->install_members);
@@ -143,12 +70,24 @@ static uint32_t encode_members(const struct raft_members *members, uint8_t **to)
     return (uint32_t)raft_members_encode(members, *to);
 }
 
+/* Up to where the log has to be cut for its files to keep within limits, whatever else would like to
+ * have it longer; 0: they do.  On a full disk, as far as a file can be gained. */
+static raft_index needed_cut(const struct replica *r)
+{
+    uint64_t limit = 2 * r->config.log_bytes_max + 3 * r->config.segment_bytes;
+    raft_index cut = wal_cut_for(r->wal, wal_is_full(r->wal) ? 0 : limit);
+    struct raft_status status;
+
+    raft_status(r->raft, &status);
+    return cut > status.compacted ? cut : 0;
+}
+
 /* What slow followers may still need stays, within limits. */
 static raft_index cut_point(const struct replica *r, raft_index safe)
 {
     struct raft_status status;
     uint64_t bytes, per_entry, keep;
-    raft_index cut;
+    raft_index cut, needed = needed_cut(r);
 
     raft_status(r->raft, &status);
     cut = safe < r->state.index ? safe : r->state.index;
@@ -157,11 +96,11 @@ static raft_index cut_point(const struct replica *r, raft_index safe)
     bytes = wal_bytes_after(r->wal, status.compacted);
     per_entry = bytes / (status.last - status.compacted) + 1;
     keep = r->config.log_keep_bytes / per_entry;
-    if (status.last < keep)
-        return 0;
-    cut = cut < status.last - keep ? cut : status.last - keep;
-    if (r->retain_from > 0 && bytes < 2 * r->config.log_bytes_max && cut >= r->retain_from)
-        cut = r->retain_from - 1;
+    keep = status.last < keep ? 0 : status.last - keep;
+    if (r->retain_from > 0 && bytes < 2 * r->config.log_bytes_max && keep >= r->retain_from)
+        keep = r->retain_from - 1;
+    keep = keep > needed ? keep : needed;
+    cut = cut < keep ? cut : keep;
     return cut > status.compacted ? cut : 0;
 }
 
@@ -208,7 +147,7 @@ static void save_work(struct env_job *job)
         (void)fs->ops->remove(fs, SNAPSHOT_SAVE_TMP);
         return;
     }
-    s->status = snapshot__publish(fs, SNAPSHOT_SAVE_TMP, &file);
+    s->status = snapshot__publish(fs, SNAPSHOT_SAVE_TMP, &file, s->save_keep_from);
     if (s->status != DKV_OK)
         (void)dkv_error_set(&s->err, s->status, "put the snapshot in place: %s",
                             status_text(s->status));
@@ -229,8 +168,9 @@ static void save_done(struct env_job *job)
              LOG_U64("index", s->info->index), LOG_U64("keys", s->info->keys), LOG_END);
     if (s->newest.index < s->info->index) /* else the leader's came in the meantime */
         s->newest = (struct snapshot_file){s->info->index, s->info->term};
+    snapshot__note_startable(r, s->info->index);
     if (!r->config.storage_is_durable)
-        cut_log(r, s->newest.index);
+        cut_log(r, s->older);
     snapshot__start_waiting(r);
 }
 
@@ -265,6 +205,7 @@ static void pin_done(struct apply_job *job)
     free(encoded);
     s->making = MAKING_FILE;
     s->fs = r->env->fs;
+    s->save_keep_from = s->startable;
     s->save_job = (struct env_job){.work = save_work, .done = save_done};
     r->env->ops->submit(r->env, ENV_QUEUE_BACKGROUND, &s->save_job);
 }
@@ -275,8 +216,10 @@ static void sync_done(struct apply_job *job)
 
     r->snapshots->making = MAKING_NOTHING;
     r->snapshots->retry_us = replica__now(r) + RETRY_US / 5;
-    if (job->status == DKV_OK)
-        cut_log(r, job->durable_index);
+    if (job->status != DKV_OK)
+        return;
+    r->snapshots->synced = job->durable_index;
+    cut_log(r, job->durable_index);
 }
 
 static void post(struct replica *r, enum apply_kind kind, enum snapshot_making making,
@@ -289,8 +232,8 @@ static void post(struct replica *r, enum apply_kind kind, enum snapshot_making m
     r->config.ops->apply(r->config.ctx, &s->apply_job);
 }
 
-/* Storage in memory: as long as a restart would have to read.  Storage that keeps its content: as
- * long as it can be made shorter. */
+/* Storage in memory: as long as a restart would have to read, and less with the next file.  Storage
+ * that keeps its content: as long as it can be made shorter. */
 static bool log_is_long(const struct replica *r)
 {
     raft_index from = r->snapshots->newest.index;
@@ -299,9 +242,42 @@ static bool log_is_long(const struct replica *r)
     if (r->config.storage_is_durable) {
         raft_status(r->raft, &status);
         from = status.compacted;
+    } else if (r->state.index <= from) {
+        return false;
     }
-    return wal_bytes_after(r->wal, from) > r->config.log_bytes_max &&
+    return (wal_bytes_after(r->wal, from) > r->config.log_bytes_max || needed_cut(r) != 0) &&
            (!r->config.storage_is_durable || cut_point(r, r->state.index) != 0);
+}
+
+/* Storage in memory: files were made so slowly that the log behind the older one is out of
+ * proportion.  All of it goes at once, for each cut is a sync. */
+static bool is_older_too_old(const struct replica *r)
+{
+    raft_index newest = r->snapshots->startable;
+    struct raft_status status;
+
+    raft_status(r->raft, &status);
+    return newest != 0 && wal_bytes_after(r->wal, status.compacted) > 3 * r->config.log_bytes_max &&
+           cut_point(r, newest) == newest;
+}
+
+/* Without waiting for what a full disk may not let happen.  For storage in memory it costs what the
+ * older of its two files is kept for. */
+static void cut_what_can_go(struct replica *r)
+{
+    struct snapshots *s = r->snapshots;
+    raft_index needed = needed_cut(r);
+
+    if (r->fetches > 0)
+        return;
+    if (!r->config.storage_is_durable && is_older_too_old(r))
+        cut_log(r, s->startable);
+    else if (needed == 0)
+        return;
+    else if (!r->config.storage_is_durable)
+        cut_log(r, s->older >= needed ? s->older : s->startable);
+    else if (wal_is_full(r->wal))
+        cut_log(r, s->synced);
 }
 
 void replica__maybe_compact(struct replica *r)
@@ -313,6 +289,7 @@ void replica__maybe_compact(struct replica *r)
         return;
     if (s->cut_later != 0 && r->fetches == 0)
         cut_log(r, s->cut_later);
+    cut_what_can_go(r);
     if (s->making != MAKING_NOTHING || s->retry_us > r->now_us)
         return;
     is_long = log_is_long(r);
@@ -330,12 +307,20 @@ static void restore_done(struct apply_job *job)
     struct snapshots *s = r->snapshots;
     struct raft_event event = {.type = RAFT_SNAPSHOT_INSTALLED};
 
+    if (replica__may_pass(job->status)) {
+        log_error("snapshot", "snapshot.restore_failed",
+                  "the storage cannot take the leader's snapshot; it is tried again",
+                  LOG_STR("err", job->err.text), LOG_END);
+        r->storage_is_full = job->status == DKV_ENOSPC;
+        s->restore_again_us = replica__now(r) + RETRY_US / 5;
+        return;
+    }
     if (job->status != DKV_OK) {
         replica__fail(r, EXIT_CODE_IO, "%s", job->err.text);
         return;
     }
     r->state = job->state;
-    r->is_restoring = false;
+    r->is_restoring = r->storage_is_full = false;
     event.index = s->install.index;
     s->install.index = 0;
     log_info("snapshot", "snapshot.installed", "the leader's snapshot is in place",
@@ -344,11 +329,22 @@ static void restore_done(struct apply_job *job)
     replica__release_barriers(r);
 }
 
+void replica__retry_restore(struct replica *r)
+{
+    struct snapshots *s = r->snapshots;
+
+    if (s->restore_again_us == 0 || s->restore_again_us > r->now_us)
+        return;
+    s->restore_again_us = 0;
+    r->config.ops->apply(r->config.ctx, &s->restore_job);
+}
+
 void replica__log_was_reset(struct replica *r)
 {
     struct snapshots *s = r->snapshots;
     struct snapshot_file file = {s->install.index, s->install.term};
 
+    snapshot__note_startable(r, file.index);
     s->restore_job = (struct apply_job){.kind = APPLY_RESTORE, .done = restore_done, .owner = r};
     snapshot__path(s->restore_job.path, &file);
     r->config.ops->apply(r->config.ctx, &s->restore_job);
@@ -363,6 +359,7 @@ void replica__install(struct replica *r, const struct raft_install *install)
     dkv_assert(s->install.index == 0);
     s->install = *install;
     r->is_restoring = true;
+    replica__abandon_retry(r); /* the snapshot has those entries, and Raft goes on behind it */
     s->install_members_len = encode_members(install->members, &s->install_members);
     replica__reset_log(r, install->index, install->term, s->install_members,
                        s->install_members_len);

@@ -62,7 +62,7 @@ static void read_work(struct env_job *job)
         snapshot__path(path, &s->what);
         s->status = fs->ops->open(fs, path, FS_READ, &s->file);
         if (s->status == DKV_OK)
-            s->status = fs->ops->size(s->file, &s->total);
+            s->status = fs->ops->size(s->file, &s->file_bytes);
     }
     s->chunk_len = 0;
     if (s->status == DKV_OK)
@@ -108,6 +108,7 @@ static void read_done(struct env_job *job)
         sender_end(s, false, true);
         return;
     }
+    s->total = s->file_bytes;
     if (send_chunk(s))
         read_next(s); /* else a tick tries again: the peer is away, or its queue full */
 }
@@ -194,6 +195,8 @@ void replica__on_chunk_ack(struct replica *r, raft_id from, const struct blob *p
     s = peer->sender;
     if (s == NULL || ack.index != s->what.index || ack.term != r->term || ack.offset > s->total)
         return;
+    if (s->total == 0)
+        return; /* of an earlier transfer: nothing was sent yet */
     s->progress_us = r->now_us;
     if (ack.refused) {
         sender_end(s, false, true);
@@ -263,6 +266,17 @@ static void drop_chunks(struct snapshot_receiver *in)
 
 static void write_next(struct replica *r);
 
+/* What cannot be used takes no space, which may be what it failed for. */
+static void discard(struct snapshot_receiver *in)
+{
+    struct fs *fs = in->fs;
+
+    if (in->file != NULL)
+        (void)fs->ops->close(in->file);
+    in->file = NULL;
+    (void)fs->ops->remove(fs, SNAPSHOT_RECV_TMP);
+}
+
 static void write_work(struct env_job *job)
 {
     struct snapshot_receiver *in = container_of(job, struct snapshot_receiver, job);
@@ -270,39 +284,44 @@ static void write_work(struct env_job *job)
     struct fs *fs = in->fs;
 
     in->status = DKV_OK;
-    if (in->written == 0) {
-        if (in->file != NULL)
-            (void)fs->ops->close(in->file);
-        in->file = NULL;
-        (void)fs->ops->remove(fs, SNAPSHOT_RECV_TMP);
+    if (in->chunk_offset == 0) {
+        discard(in);
         in->status = fs->ops->open(fs, SNAPSHOT_RECV_TMP, FS_WRITE | FS_CREATE, &in->file);
     }
     if (in->status == DKV_OK)
-        in->status = fs->ops->write(in->file, &iov, 1, in->written);
+        in->status = fs->ops->write(in->file, &iov, 1, in->chunk_offset);
+    if (in->status != DKV_OK)
+        discard(in);
 }
 
 /* Everything is checked before anything is replaced. */
+static int finish_file(struct snapshot_receiver *in)
+{
+    struct fs *fs = in->fs;
+    int status = fs->ops->sync(in->file);
+
+    (void)fs->ops->close(in->file);
+    in->file = NULL;
+    if (status != DKV_OK)
+        return dkv_error_set(&in->err, status, "sync: %s", status_text(status));
+    status = kv_snapshot_verify(fs, SNAPSHOT_RECV_TMP, in->info, &in->err);
+    if (status != DKV_OK)
+        return status;
+    if (in->info->index != in->what.index || in->info->term != in->what.term)
+        return dkv_error_set(&in->err, DKV_ECORRUPT, "it is not the one that was announced");
+    status = snapshot__publish(fs, SNAPSHOT_RECV_TMP, &in->what, in->keep_from);
+    if (status != DKV_OK)
+        return dkv_error_set(&in->err, status, "put it in place: %s", status_text(status));
+    return DKV_OK;
+}
+
 static void finish_work(struct env_job *job)
 {
     struct snapshot_receiver *in = container_of(job, struct snapshot_receiver, job);
-    struct fs *fs = in->fs;
 
-    in->status = fs->ops->sync(in->file);
-    (void)fs->ops->close(in->file);
-    in->file = NULL;
-    if (in->status != DKV_OK) {
-        (void)dkv_error_set(&in->err, in->status, "sync: %s", status_text(in->status));
-        return;
-    }
-    in->status = kv_snapshot_verify(fs, SNAPSHOT_RECV_TMP, in->info, &in->err);
-    if (in->status == DKV_OK &&
-        (in->info->index != in->what.index || in->info->term != in->what.term))
-        in->status = dkv_error_set(&in->err, DKV_ECORRUPT, "it is not the one that was announced");
+    in->status = finish_file(in);
     if (in->status != DKV_OK)
-        return;
-    in->status = snapshot__publish(fs, SNAPSHOT_RECV_TMP, &in->what);
-    if (in->status != DKV_OK)
-        (void)dkv_error_set(&in->err, in->status, "put it in place: %s", status_text(in->status));
+        discard(in);
 }
 
 static void give_up(struct replica *r, const char *why)
@@ -321,6 +340,7 @@ static void tell_raft(struct replica *r)
     struct snapshot_receiver *in = &r->snapshots->receiver;
     struct raft_members *members = xmalloc(sizeof(*members));
     struct raft_event event = {.type = RAFT_SNAPSHOT_RECEIVED};
+    struct raft_status status;
 
     if (raft_members_decode(in->info->members, in->info->members_len, members) != DKV_OK ||
         memcmp(in->info->cluster_id, r->config.cluster_id, sizeof(in->info->cluster_id)) != 0) {
@@ -336,6 +356,9 @@ static void tell_raft(struct replica *r)
     if (r->snapshots->newest.index < in->what.index)
         r->snapshots->newest = in->what;
     (void)replica__step(r, &event);
+    raft_status(r->raft, &status);
+    if (in->what.index <= status.durable && raft_term_at(r->raft, in->what.index) == in->what.term)
+        snapshot__note_startable(r, in->what.index);
     acknowledge(r, in->from, in->term, in->what.index, in->total, false);
     in->what.index = 0;
     free(members);
@@ -390,6 +413,7 @@ static void write_next(struct replica *r)
         in->is_finishing = in->is_busy = true;
         if (in->info == NULL)
             in->info = xmalloc(sizeof(*in->info));
+        in->keep_from = r->snapshots->startable;
         in->job = (struct env_job){.work = finish_work, .done = finish_done};
         r->env->ops->submit(r->env, ENV_QUEUE_BACKGROUND, &in->job);
         return;
@@ -398,6 +422,7 @@ static void write_next(struct replica *r)
     if (node == NULL)
         return;
     in->chunk = container_of(node, struct snapshot_chunk, link);
+    in->chunk_offset = in->written;
     in->is_busy = true;
     in->job = (struct env_job){.work = write_work, .done = write_done};
     r->env->ops->submit(r->env, ENV_QUEUE_BACKGROUND, &in->job);

@@ -47,8 +47,8 @@ static int base_members(const struct replica_config *config, const struct wal_re
     }
     status = raft_members_decode(recovery->base_data, recovery->base_data_len, members_out);
     if (status != DKV_OK)
-        return dkv_error_set(err, status, "the members in the log cannot be read: %s",
-                             status_text(status));
+        return dkv_error_set(err, status == DKV_ENOTSUP ? status : DKV_ECORRUPT,
+                             "the members in the log cannot be read: %s", status_text(status));
     return DKV_OK;
 }
 
@@ -92,18 +92,21 @@ static void fill_peers(struct replica *r, const struct raft_members *members)
 static int restore_storage(struct replica *r, const struct wal_recovery *recovery,
                            replica_restore_fn *restore, struct dkv_error *err)
 {
-    raft_index low = recovery->base_index > 0 ? recovery->base_index : 1;
-    struct snapshot_file file = {0, 0};
+    struct snapshot_found found = {.older = 0};
+    struct snapshot_file file;
     char path[SNAPSHOT_PATH_MAX];
-    int status;
+    int status = DKV_OK;
 
-    if (!r->config.is_volatile) {
-        status = snapshot__find(r->env->fs, low, recovery->last_index, &file);
-        if (status != DKV_OK)
-            return dkv_error_set(err, status, "read the folder %s: %s", SNAPSHOT_DIR,
-                                 status_text(status));
-    }
-    r->snapshots->newest = file;
+    if (!r->config.is_volatile)
+        status = snapshot__find(r->env->fs, recovery, &found, err);
+    if (status != DKV_OK)
+        return status;
+    if (found.damaged[0] != '\0')
+        log_error("snapshot", "snapshot.damaged", "a snapshot file is damaged and is not used",
+                  LOG_STR("err", found.damage.text), LOG_END);
+    file = r->snapshots->newest = found.newest;
+    snapshot__note_startable(r, found.older);
+    snapshot__note_startable(r, file.index);
     if (r->state.index >= recovery->base_index && r->state.index >= file.index)
         return DKV_OK;
     if (r->state.index >= recovery->base_index && r->config.storage_is_durable)
@@ -112,9 +115,11 @@ static int restore_storage(struct replica *r, const struct wal_recovery *recover
         return dkv_error_set(
             err, DKV_ENOENT,
             "the storage has everything up to entry %llu, the log begins after %llu, "
-            "and there is no intact snapshot in between: this node's data is "
-            "incomplete.  Put back the storage that belongs to this log",
-            (unsigned long long)r->state.index, (unsigned long long)recovery->base_index);
+            "and %s%s: this node's data is incomplete.  Put back the %s that belongs to this log",
+            (unsigned long long)r->state.index, (unsigned long long)recovery->base_index,
+            found.damaged[0] == '\0' ? "there is no snapshot in between" : found.damaged,
+            found.damaged[0] == '\0' ? "" : ", the snapshot that could help, is damaged",
+            r->config.storage_is_durable ? "storage" : "snapshot");
     log_info("node", "node.restoring", "bringing the storage up from a snapshot",
              LOG_U64("index", file.index), LOG_U64("storage_index", r->state.index), LOG_END);
     snapshot__path(path, &file);
@@ -124,8 +129,19 @@ static int restore_storage(struct replica *r, const struct wal_recovery *recover
 static int check_storage(const struct replica *r, const struct wal_recovery *recovery,
                          struct dkv_error *err)
 {
-    if (r->state.index <= recovery->last_index)
-        return DKV_OK;
+    raft_term term;
+
+    if (r->state.index <= recovery->last_index) {
+        term = wal_recovery_term(recovery, r->state.index);
+        if (r->state.index == 0 || r->state.term == term)
+            return DKV_OK;
+        return dkv_error_set(err, WAL_EFOREIGN,
+                             "the storage's last entry, %llu, is of term %llu, and that of the log "
+                             "of term %llu: the storage is another node's, or an older copy.  Put "
+                             "back the one that belongs to this log",
+                             (unsigned long long)r->state.index, (unsigned long long)r->state.term,
+                             (unsigned long long)term);
+    }
     return dkv_error_set(
         err, DKV_ECORRUPT,
         "the storage has everything up to entry %llu, but the log ends at %llu: the log "
@@ -189,6 +205,24 @@ static void init_lists(struct replica *r)
     r->next_query = r->env->ops->random(r->env) >> 1;
 }
 
+static int exit_code_of(int status)
+{
+    switch (status) {
+    case WAL_EFOREIGN:
+    case DKV_ENOTSUP:
+        return EXIT_CODE_DATA;
+    case DKV_ENOENT:
+    case DKV_ECORRUPT:
+        return EXIT_CODE_DAMAGE;
+    case DKV_EPERM:
+        return EXIT_CODE_PERMISSION;
+    case DKV_ENOMEM:
+        return EXIT_CODE_LIMIT;
+    default:
+        return EXIT_CODE_IO;
+    }
+}
+
 static int recover(struct replica *r, replica_restore_fn *restore, int *exit_code_out,
                    struct dkv_error *err)
 {
@@ -198,7 +232,6 @@ static int recover(struct replica *r, replica_restore_fn *restore, int *exit_cod
 
     if (status != DKV_OK)
         goto done;
-    *exit_code_out = EXIT_CODE_DAMAGE;
     status = base_members(&r->config, &recovery, members, err);
     if (status == DKV_OK)
         status = restore_storage(r, &recovery, restore, err);
@@ -208,6 +241,10 @@ static int recover(struct replica *r, replica_restore_fn *restore, int *exit_cod
         status = start_raft(r, &recovery, members, err);
     if (status == DKV_OK)
         fill_peers(r, members);
+    if (status != DKV_OK)
+        *exit_code_out = exit_code_of(status);
+    else if (!r->config.is_volatile)
+        snapshot__remove_strays(r->env->fs, &recovery);
     wal_recovery_fini(&recovery);
 done:
     free(members);

@@ -66,9 +66,9 @@ void replica_node_view(const struct replica *replica, struct api_node_view *view
     view_out->keys = r->state.keys;
     view_out->digest = r->state.digest;
     view_out->contact_age_us = contact_age_us(r);
-    view_out->is_stopping = r->is_resigning;
+    view_out->is_stopping = r->is_stopping;
     view_out->is_restoring = r->is_restoring;
-    view_out->is_disk_full = wal_is_full(r->wal) || r->storage_is_full;
+    view_out->is_disk_full = replica__is_full(r);
 }
 
 void replica_members(const struct replica *replica, struct api_cluster_view *view_out)
@@ -285,15 +285,19 @@ void replica__on_node_info(struct replica *r, raft_id from, const struct blob *p
         return;
     }
     peer->applied_index = info.applied_index;
+    peer->has_space = info.has_space;
     memcpy(peer->http, info.http, sizeof(peer->http));
     memcpy(peer->storage, info.storage, sizeof(peer->storage));
 }
 
 void replica__send_info(struct replica *r)
 {
-    struct relay_node_info info = {.applied_index = r->state.index};
+    struct relay_node_info info = {.applied_index = r->state.index,
+                                   .has_space = !replica__is_full(r)};
+    bool is_known = r->info_sent_to == r->leader && r->info_sent_index == info.applied_index &&
+                    r->info_sent_space == info.has_space;
 
-    if (r->leader == 0 || r->role == RAFT_LEADER || r->info_sent_index == r->state.index ||
+    if (r->leader == 0 || r->role == RAFT_LEADER || is_known ||
         r->now_us < r->info_sent_us + INFO_INTERVAL_US)
         return;
     copy_text(info.http, sizeof(info.http), r->config.http_address);
@@ -302,7 +306,9 @@ void replica__send_info(struct replica *r)
     relay_node_info_encode(&r->frame, &info);
     if (replica__send(r, r->leader, FRAME_NODE_INFO, &r->frame)) {
         r->info_sent_us = r->now_us;
-        r->info_sent_index = r->state.index;
+        r->info_sent_index = info.applied_index;
+        r->info_sent_space = info.has_space;
+        r->info_sent_to = r->leader;
     }
 }
 

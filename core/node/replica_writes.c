@@ -94,7 +94,7 @@ void replica__propose(struct replica *r)
 {
     if (list_is_empty(&r->writes_new))
         return;
-    if (r->role == RAFT_LEADER && (wal_is_full(r->wal) || r->storage_is_full)) {
+    if (r->role == RAFT_LEADER && replica__is_full(r)) {
         refuse_all_new(r, DKV_ENOSPC);
         return;
     }

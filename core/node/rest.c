@@ -1,10 +1,13 @@
 #include "node/rest.h"
 
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/api.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -17,24 +20,39 @@ struct rest {
     struct api_access *access;
     struct http_server *server;
     struct event *turn;
+    uint64_t turn_us; /* not before */
 };
+
+/* What is done in turns (lists, long bodies) may take long: Raft, if it lives on this thread, gets as
+ * much time in between.  Not after a short one, for the loop waits by the millisecond. */
+enum { TURN_LONG_US = 3 * 1000, TURN_PAUSE_MAX_US = 25 * 1000 };
 
 /* A timer, for libevent would run an event that is made active within the same turn. */
 static void turn_wanted(struct api_backend *backend)
 {
     struct rest *rest = container_of(backend, struct rest, backend);
-    struct timeval at_once = {0};
+    uint64_t now_us = clock_now_us();
+    struct timeval wait = {0, 0};
 
-    (void)event_add(rest->turn, &at_once);
+    if (rest->turn_us > now_us)
+        wait.tv_usec = (suseconds_t)(rest->turn_us - now_us);
+    (void)event_add(rest->turn, &wait);
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
     struct rest *rest = arg;
+    uint64_t since_us = clock_now_us(), now_us, took_us;
 
     (void)fd;
     (void)what;
     api_turn(rest->api);
+    now_us = clock_now_us();
+    took_us = now_us - since_us;
+    if (rest->config.has_company && took_us >= TURN_LONG_US)
+        rest->turn_us = now_us + (took_us < TURN_PAUSE_MAX_US ? took_us : TURN_PAUSE_MAX_US);
+    if (evtimer_pending(rest->turn, NULL))
+        turn_wanted(&rest->backend);
 }
 
 void *rest_ctx(struct api_backend *backend)
@@ -64,6 +82,27 @@ static void warn(void *ctx, const char *text)
              LOG_END);
 }
 
+/* Without what is private: of the path the first part, and a hash of the rest. */
+static void slow(void *ctx, const struct http_request *req, int status, uint64_t elapsed_us)
+{
+    const char *path = req->path.data, *second;
+    size_t len = req->path.len;
+    char first[16], id[17];
+
+    (void)ctx;
+    second = len > 1 ? memchr(path + 1, '/', len - 1) : NULL;
+    if (second != NULL)
+        len = (size_t)(second - path) + 1;
+    (void)snprintf(first, sizeof(first), "%.*s", (int)len, path);
+    (void)snprintf(id, sizeof(id), "%016llx", (unsigned long long)req->id);
+    log_warn("http", "http.slow_request",
+             status == 0 ? "a client left a slow request" : "a request took long",
+             LOG_STR("method", http_method_text(req->method)), LOG_STR("path", first),
+             LOG_KEY("key", ((struct dkv_slice){path + len, req->path.len - len})),
+             LOG_U64("bytes", req->body.len), LOG_I64("status", status),
+             LOG_MS("dur_ms", elapsed_us), LOG_STR("req", id), LOG_END);
+}
+
 static void configure(const struct rest_config *config, struct http_config *http)
 {
     const struct settings_http *s = &config->settings->http;
@@ -79,6 +118,7 @@ static void configure(const struct rest_config *config, struct http_config *http
     http->idle_timeout_ms = (uint32_t)(s->idle_timeout_us / 1000);
     http->write_timeout_ms = (uint32_t)(s->write_timeout_us / 1000);
     http->reuse_port = config->reuse_port;
+    http->slow_us = config->settings->log.slow_request_us;
     http->warn = warn;
     http->transport = (struct http_transport){.ctx = config->transport, .wrap = wrap};
     if (config->transport->ops->flush != NULL)
@@ -111,15 +151,20 @@ int rest_open(const struct rest_config *config, struct rest **rest_out, struct d
 {
     struct rest *r = xcalloc(1, sizeof(*r));
     struct http_config http;
-    struct http_handler handler = {
-        .request = api_handle, .body_limit = api_body_limit, .error_body = api_error_body};
+    struct http_handler handler = {.request = api_handle,
+                                   .body_limit = api_body_limit,
+                                   .is_urgent = api_is_probe,
+                                   .error_body = api_error_body,
+                                   .slow = slow};
     int status;
 
     r->config = *config;
-    r->backend = (struct api_backend){.ops = config->ops,
-                                      .turn_wanted = turn_wanted,
-                                      .key_max = (uint32_t)config->settings->cluster.key_max,
-                                      .value_max = (uint32_t)config->settings->cluster.value_max};
+    r->backend =
+        (struct api_backend){.ops = config->ops,
+                             .turn_wanted = turn_wanted,
+                             .key_max = (uint32_t)config->settings->cluster.key_max,
+                             .value_max = (uint32_t)config->settings->cluster.value_max,
+                             .request_timeout_us = config->settings->http.request_timeout_us};
     status = kv_reader_open(config->store, config->base, &r->backend.reader, err);
     if (status != DKV_OK) {
         free(r);

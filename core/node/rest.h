@@ -16,7 +16,8 @@ struct rest_config {
     struct dkv_store *store;
     struct dkv_transport *transport;
     const struct api_backend_ops *ops;
-    void *ctx; /* rest_ctx gives it back */
+    void *ctx;        /* rest_ctx gives it back */
+    bool has_company; /* Raft lives on this thread too */
     bool reuse_port;
     uint32_t connections_max;
 };

@@ -3,18 +3,10 @@
 #define NODE_SNAPSHOTS_H
 
 #include "node/replica_private.h"
+#include "node/snapshot_folder.h"
 
 #define SNAPSHOT_BYTES_MAX (1ull << 46) /* a peer that says more is not to be believed */
-enum { SNAPSHOT_PATH_MAX = 64, SNAPSHOT_WINDOW_CHUNKS = 4, SNAPSHOT_FILES_KEPT = 2 };
-#define SNAPSHOT_DIR      "snap"
-#define SNAPSHOT_SAVE_TMP "snap/save.tmp"
-#define SNAPSHOT_RECV_TMP "snap/receive.tmp"
-
-/* One complete, verified file. */
-struct snapshot_file {
-    raft_index index; /* 0: none */
-    raft_term term;
-};
+enum { SNAPSHOT_WINDOW_CHUNKS = 4 };
 
 enum snapshot_making { MAKING_NOTHING, MAKING_SYNC, MAKING_PIN, MAKING_FILE };
 
@@ -26,9 +18,10 @@ struct snapshot_sender {
     struct env_job job;
     bool is_busy, is_over; /* over: freed when the job comes back */
     struct fs_file *file;
-    uint64_t total, acked, sent;
+    uint64_t total, acked, sent; /* total 0: not known yet */
     uint64_t progress_us;
     uint8_t *chunk;
+    uint64_t file_bytes; /* as the job found it; its done() makes it the total */
     size_t chunk_len;
     int status;
 };
@@ -51,10 +44,12 @@ struct snapshot_receiver {
     uint64_t total, queued, written;
     struct list chunks;
     struct env_job job;
+    raft_index keep_from; /* startable when the finishing job was submitted */
     bool is_busy, is_finishing;
     bool is_restarted; /* the write under way belongs to a transfer that is over */
     struct fs_file *file;
-    struct snapshot_chunk *chunk; /* being written */
+    struct snapshot_chunk *chunk; /* being written, */
+    uint64_t chunk_offset;        /* at this place; `written` may be another transfer's by then */
     struct kv_snapshot_info *info;
     struct dkv_error err;
     int status;
@@ -62,6 +57,10 @@ struct snapshot_receiver {
 
 struct snapshots {
     struct snapshot_file newest;
+    raft_index startable; /* of the newest that a start could begin with, because it lies in the log
+                             as that is on disk; 0: none */
+    raft_index older;     /* the startable one before it, should that be found damaged; 0: none */
+    raft_index synced;    /* a storage that is durable has everything up to here for certain */
 
     enum snapshot_making making;
     bool file_wanted;     /* a peer needs one */
@@ -69,6 +68,7 @@ struct snapshots {
     uint64_t retry_us;
     struct apply_job apply_job; /* sync and pin */
     struct env_job save_job;
+    raft_index save_keep_from; /* startable when the job was submitted */
     struct fs *fs;
     struct kv_snapshot_info *info;
     struct dkv_error err;
@@ -80,15 +80,11 @@ struct snapshots {
     uint8_t *install_members;
     uint32_t install_members_len;
     struct apply_job restore_job;
+    uint64_t restore_again_us; /* 0: no */
 };
 
 /* replica_snapshot.c */
-void snapshot__path(char to[SNAPSHOT_PATH_MAX], const struct snapshot_file *file);
-/* In a job: makes the temporary file the newest and removes those that are too old. */
-int snapshot__publish(struct fs *fs, const char *temporary, const struct snapshot_file *file);
-/* The newest complete file with index between low and high; index 0 in file_out if there is none.
- * Blocking. */
-int snapshot__find(struct fs *fs, raft_index low, raft_index high, struct snapshot_file *file_out);
+void snapshot__note_startable(struct replica *r, raft_index index);
 
 /* replica_snapshot_transfer.c */
 void snapshot__start_waiting(struct replica *r); /* a file is there for those that wait */

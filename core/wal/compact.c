@@ -40,7 +40,8 @@ static void remove_segments(struct fs *fs, const struct wal__super *gone, uint32
 {
     char path[WAL__PATH_MAX];
 
-    /* A segment that stays although it is not needed does no harm: the base says where to begin. */
+    /* One that stays because the power goes now is not read any more: the base says where to begin.
+     * The next start removes it. */
     for (uint32_t i = 0; i < count; i++) {
         wal__segment_path(path, &gone[i]);
         (void)fs->ops->remove(fs, path);
@@ -94,6 +95,20 @@ static uint32_t count_gone(const struct wal *w, raft_index index)
            w->segments[count].first + w->segments[count].count <= index + 1)
         count++;
     return count;
+}
+
+raft_index wal_cut_for(const struct wal *wal, uint64_t file_bytes)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = wal->segments_count; i > 1; i--) {
+        const struct wal__segment *s = &wal->segments[i - 2];
+
+        bytes += s->super.file_bytes;
+        if (bytes > file_bytes && s->count > 0)
+            return s->first + s->count - 1;
+    }
+    return 0;
 }
 
 static void start_compaction(struct wal *w, struct compaction *c)

@@ -53,8 +53,8 @@ static int open_folder(struct wal *w, struct wal_recovery *recovery, struct dkv_
     if (status == DKV_OK)
         status = wal__recover(w, recovery, err);
     if (status == DKV_OK)
-        status = wal__find_spares(w);
-    return status == DKV_OK ? repair_copies(w, recovery) : status;
+        status = repair_copies(w, recovery);
+    return status == DKV_OK ? wal__find_spares(w) : status;
 }
 
 /* What was read may be in the page cache only: before anybody relies on it, it is on disk. */

@@ -27,6 +27,12 @@ static const struct wal__segment *find_segment(const struct wal *w, raft_index i
     return NULL;
 }
 
+/* Where the nth record begins, and that before it ends. */
+static uint64_t begin_of(const struct wal__segment *s, uint32_t n)
+{
+    return n < s->count ? (uint64_t)s->offsets[n] * 8 : s->data_end;
+}
+
 static struct plan *make_plan(const struct wal *w, const struct wal_read *read)
 {
     const struct wal__segment *s = find_segment(w, read->first);
@@ -42,12 +48,12 @@ static struct plan *make_plan(const struct wal *w, const struct wal_read *read)
     most = s->count - from;
     if (read->last - read->first + 1 < most)
         most = (uint32_t)(read->last - read->first + 1);
-    plan->begin = (uint64_t)s->offsets[from] * 8;
-    do {
-        uint32_t next = from + ++plan->count;
-
-        plan->end = next < s->count ? (uint64_t)s->offsets[next] * 8 : s->data_end;
-    } while (plan->count < most && plan->end - plan->begin < read->bytes_max);
+    plan->begin = begin_of(s, from);
+    plan->count = 1;
+    while (plan->count < most &&
+           begin_of(s, from + plan->count + 1) - plan->begin <= read->bytes_max)
+        plan->count++;
+    plan->end = begin_of(s, from + plan->count);
     plan->offsets = xreallocarray(NULL, plan->count, sizeof(plan->offsets[0]));
     memcpy(plan->offsets, s->offsets + from, plan->count * sizeof(plan->offsets[0]));
     return plan;

@@ -28,19 +28,17 @@ struct scan {
     raft_index mark;     /* highest durable mark of all segments */
     uint32_t runs_cap, configs_cap;
     bool is_sealed;
-    bool has_holes; /* the disk does not give all of it: no torn write does that */
+    bool has_holes;        /* the disk does not give all of it: no torn write does that */
+    const char *fault;     /* the first damage that was found, */
+    raft_index fault_from; /* and the first entry it concerns */
 };
 
-static int damaged(const struct scan *s, raft_index from, const char *what, struct dkv_error *err)
+/* tell_damage puts it in words, when the rest has been looked at. */
+static int damaged(struct scan *s, raft_index from, const char *what)
 {
-    return dkv_error_set(
-        err, WAL_EDAMAGED,
-        "%s: offset %llu: %s; entries from %llu on (durable up to %llu) cannot be "
-        "trusted. Keep the data directory; what can be put back is a backup of it%s",
-        s->path, (unsigned long long)s->at, what, (unsigned long long)from,
-        (unsigned long long)s->mark,
-        s->w->config.is_alone ? ""
-                              : ". The other nodes go on without this one, if they are a majority");
+    s->fault = what;
+    s->fault_from = from;
+    return WAL_EDAMAGED;
 }
 
 static uint64_t slot_offset(uint32_t slot)
@@ -91,26 +89,45 @@ static bool fits(const struct scan *s, const struct wal__record *r)
     return r->type >= WAL__RECORD_MARK || r->index == due;
 }
 
-/* Is there a record of a later batch beyond the place where the log seems to end? */
-static bool has_later_batch(const struct scan *s)
+/* The headers that verify behind a place that the walk does not get past. */
+struct beyond {
+    bool is_there;
+    uint32_t batch_seq;     /* highest */
+    raft_index index, mark; /* highest */
+};
+
+static void note_beyond(struct beyond *b, const struct wal__record *r)
 {
-    uint64_t salt = s->segment->super.salt;
-    uint32_t open_seq = s->batch_left > 0 ? s->batch_seq : s->batch_seq + 1;
+    b->is_there = true;
+    b->batch_seq = r->batch_seq > b->batch_seq ? r->batch_seq : b->batch_seq;
+    b->mark = r->durable_mark > b->mark ? r->durable_mark : b->mark;
+    if (r->type < WAL__RECORD_MARK && r->index > b->index)
+        b->index = r->index;
+}
+
+static struct beyond look_beyond(const struct scan *s, uint64_t salt)
+{
+    struct beyond b = {.is_there = false};
     struct wal__record r;
 
     for (uint32_t slot = s->slot; slot < wal__slots(s->len); slot++) {
-        if (wal__record_decode(s->bytes + slot_offset(slot), salt, slot_offset(slot), &r) &&
-            r.batch_seq > open_seq)
-            return true;
+        if (wal__record_decode(s->bytes + slot_offset(slot), salt, slot_offset(slot), &r))
+            note_beyond(&b, &r);
     }
     for (uint64_t at = wal__pad_block(s->at); at + WAL__RECORD_HEADER <= s->len; at += WAL__BLOCK) {
-        if (wal__record_decode(s->bytes + at, salt, at, &r) && r.batch_seq > open_seq)
-            return true;
+        if (wal__record_decode(s->bytes + at, salt, at, &r))
+            note_beyond(&b, &r);
     }
-    return false;
+    return b;
 }
 
-static bool is_clean_end(const struct scan *s)
+/* Is there a record of a later batch beyond the place where the log seems to end? */
+static bool has_later_batch(const struct scan *s, const struct beyond *b)
+{
+    return b->batch_seq > (s->batch_left > 0 ? s->batch_seq : s->batch_seq + 1);
+}
+
+static bool is_blank_end(const struct scan *s)
 {
     bool slot_is_blank = s->slot >= wal__slots(s->len) ||
                          is_blank(s->bytes + slot_offset(s->slot), WAL__RECORD_HEADER);
@@ -191,22 +208,30 @@ static void note_end(struct scan *s)
     s->segment->slots_used = s->slot;
 }
 
-static int end_of_segment(struct scan *s, bool is_last, uint64_t last_needed, struct dkv_error *err)
+/* A mark is written and not synced, so the power can go when the batch after it is on disk and the
+ * mark is not: that batch was never synced, or it or a later one would say that more is durable. */
+static bool lacks_a_mark(const struct scan *s, const struct beyond *b, raft_index next)
+{
+    return is_blank_end(s) && b->batch_seq == s->batch_seq + 2 && b->mark < next;
+}
+
+static int end_of_segment(struct scan *s, bool is_last, uint64_t last_needed)
 {
     raft_index next = s->segment->first == 0 ? s->segment->super.first_index
                                              : s->segment->first + s->segment->count;
+    struct beyond b = look_beyond(s, s->segment->super.salt);
 
     note_end(s);
-    if (is_clean_end(s))
+    if (is_blank_end(s) && !b.is_there)
         return DKV_OK;
     if (s->has_holes)
-        return damaged(s, next, "the disk cannot read all of this file (I/O error)", err);
-    if (has_later_batch(s))
-        return damaged(s, next, "a record is missing, and later ones are there", err);
+        return damaged(s, next, "the disk cannot read all of this file (I/O error)");
+    if (has_later_batch(s, &b) && !lacks_a_mark(s, &b, next))
+        return damaged(s, next, "a record is missing, and later ones are there");
     if (!is_last && next <= last_needed)
-        return damaged(s, next, "a record is damaged in the middle of the log", err);
+        return damaged(s, next, "a record is damaged in the middle of the log");
     if (is_last && s->is_sealed)
-        return damaged(s, next, "there is something behind the seal", err);
+        return damaged(s, next, "there is something behind the seal");
     if (is_last) {
         s->out->torn_bytes = s->len - s->at;
         s->out->tail_unknown = true;
@@ -217,34 +242,36 @@ static int end_of_segment(struct scan *s, bool is_last, uint64_t last_needed, st
 /* A header that verifies and a payload that does not: torn if this is the batch that was being
  * written when the machine stopped, damage if anything says that it had been synced. */
 static int bad_record(struct scan *s, const struct wal__record *r, bool is_last,
-                      raft_index last_needed, struct dkv_error *err)
+                      raft_index last_needed)
 {
+    struct beyond b = look_beyond(s, s->segment->super.salt);
+
     if (s->has_holes)
-        return damaged(s, r->index, "the disk cannot read all of this file (I/O error)", err);
-    if (is_last && r->index > s->mark && !has_later_batch(s)) {
+        return damaged(s, r->index, "the disk cannot read all of this file (I/O error)");
+    if (is_last && r->index > s->mark && !has_later_batch(s, &b)) {
         s->batch_seq = r->batch_seq;
         s->batch_left = 1;
-        return end_of_segment(s, true, last_needed, err);
+        return end_of_segment(s, true, last_needed);
     }
     if (!is_last && r->type < WAL__RECORD_MARK && r->index > last_needed) {
         note_end(s);
         return DKV_OK;
     }
-    return damaged(s, r->index, "the payload does not match its checksum", err);
+    return damaged(s, r->index, "the payload does not match its checksum");
 }
 
-static int scan_records(struct scan *s, bool is_last, raft_index last_needed, struct dkv_error *err)
+static int scan_records(struct scan *s, bool is_last, raft_index last_needed)
 {
     struct wal__record r;
 
     while (find_header(s, &r)) {
         if (!fits(s, &r))
-            return damaged(s, r.index, "a record is out of its order", err);
+            return damaged(s, r.index, "a record is out of its order");
         if (!payload_is_good(s, &r))
-            return bad_record(s, &r, is_last, last_needed, err);
+            return bad_record(s, &r, is_last, last_needed);
         take_record(s, &r);
     }
-    return end_of_segment(s, is_last, last_needed, err);
+    return end_of_segment(s, is_last, last_needed);
 }
 
 /* --- files --- */
@@ -343,16 +370,15 @@ static int read_super(struct scan *s, uint64_t seq, struct wal__super *super_out
     }
     s->at = 0;
     if (status != DKV_OK)
-        return damaged(s, s->out->last_index + 1, "both superheaders are damaged", err);
+        return damaged(s, s->out->last_index + 1, "both superheaders are damaged");
     if (memcmp(super_out->identity.cluster_id, us->cluster_id, 16) != 0 ||
         super_out->identity.node_id != us->node_id ||
         super_out->identity.incarnation != us->incarnation)
         return dkv_error_set(err, WAL_EFOREIGN, "%s: belongs to another node or cluster", s->path);
     if (super_out->seq != seq)
-        return damaged(s, s->out->last_index + 1, "the file is another segment under this name",
-                       err);
+        return damaged(s, s->out->last_index + 1, "the file is another segment under this name");
     if (super_out->file_bytes != s->len)
-        return damaged(s, s->out->last_index + 1, "the file has another length than it says", err);
+        return damaged(s, s->out->last_index + 1, "the file has another length than it says");
     return DKV_OK;
 }
 
@@ -377,7 +403,7 @@ static int scan_segment(struct scan *s, const struct names *names, size_t i, str
     if (super.durable > s->mark)
         s->mark = super.durable;
     if (super.first_index > s->out->last_index + 1) {
-        status = damaged(s, s->out->last_index + 1, "entries before this segment are missing", err);
+        status = damaged(s, s->out->last_index + 1, "entries before this segment are missing");
         goto done;
     }
     if (s->mark >= super.first_index)
@@ -388,7 +414,7 @@ static int scan_segment(struct scan *s, const struct names *names, size_t i, str
     s->slot = s->chain = s->batch_seq = 0;
     s->batch_left = 0;
     s->is_sealed = false;
-    status = scan_records(s, is_last, last_needed, err);
+    status = scan_records(s, is_last, last_needed);
     if (super.vote_gen > s->w->vote.gen && status == DKV_OK)
         status =
             dkv_error_set(err, WAL_EDAMAGED,
@@ -398,6 +424,57 @@ done:
     free(bytes);
     s->bytes = NULL;
     return status;
+}
+
+/* How far the log went and was durable, as the headers say that can still be read. */
+static void survey(struct scan *s, const struct names *names, size_t first, struct beyond *all)
+{
+    for (size_t i = first; i < names->count; i++) {
+        struct wal__super super = {.seq = names->items[i].seq,
+                                   .first_index = names->items[i].first_index};
+        struct beyond one;
+        uint8_t *bytes;
+
+        wal__segment_path(s->path, &super);
+        if (read_segment(s, &bytes) != DKV_OK)
+            continue;
+        s->bytes = bytes;
+        s->at = s->slot = 0;
+        if ((s->len >= WAL__BLOCK && wal__super_decode(bytes, &super) == DKV_OK) ||
+            (s->len >= 2 * WAL__BLOCK && wal__super_decode(bytes + WAL__BLOCK, &super) == DKV_OK)) {
+            one = look_beyond(s, super.salt);
+            all->index = one.index > all->index ? one.index : all->index;
+            all->mark = one.mark > all->mark ? one.mark : all->mark;
+            all->mark = super.durable > all->mark ? super.durable : all->mark;
+        }
+        s->bytes = NULL;
+        free(bytes);
+    }
+}
+
+static int tell_damage(struct scan *s, const struct names *names, size_t first,
+                       struct dkv_error *err)
+{
+    struct beyond all = {.mark = s->mark};
+    uint64_t at = s->at;
+    char path[WAL__PATH_MAX], entries[64];
+
+    memcpy(path, s->path, sizeof(path));
+    survey(s, names, first, &all);
+    if (all.index < all.mark)
+        all.index = all.mark;
+    if (all.index < s->fault_from)
+        snprintf(entries, sizeof(entries), "entries from %llu on",
+                 (unsigned long long)s->fault_from);
+    else
+        snprintf(entries, sizeof(entries), "entries %llu to %llu",
+                 (unsigned long long)s->fault_from, (unsigned long long)all.index);
+    return dkv_error_set(
+        err, WAL_EDAMAGED,
+        "%s: offset %llu: %s; %s cannot be trusted, durable up to %llu. Keep the data directory; "
+        "what can be put back is a backup of it%s",
+        path, (unsigned long long)at, s->fault, entries, (unsigned long long)all.mark,
+        s->w->config.is_alone ? "" : ". The others go on if they are a majority");
 }
 
 static int list_segments(struct wal *w, uint64_t first_seq, struct names *names_out)
@@ -418,7 +495,7 @@ static int list_segments(struct wal *w, uint64_t first_seq, struct names *names_
     return DKV_OK;
 }
 
-static int check_whole(const struct scan *s, const struct names *names, struct dkv_error *err)
+static int check_whole(struct scan *s, const struct names *names, struct dkv_error *err)
 {
     raft_term last_term =
         s->out->runs_count == 0 ? s->out->base_term : s->out->runs[s->out->runs_count - 1].term;
@@ -432,7 +509,7 @@ static int check_whole(const struct scan *s, const struct names *names, struct d
                                  (unsigned long long)names->items[i - 1].seq + 1);
     }
     if (s->out->last_index < s->mark)
-        return damaged(s, s->out->last_index + 1, "the log ends before what was durable", err);
+        return damaged(s, s->out->last_index + 1, "the log ends before what was durable");
     if (s->w->vote.hard.term < last_term)
         return dkv_error_set(
             err, WAL_EDAMAGED,
@@ -463,6 +540,7 @@ int wal__recover(struct wal *w, struct wal_recovery *recovery_out, struct dkv_er
     struct scan s = {.w = w, .out = recovery_out};
     struct names names = {0};
     struct wal__base base;
+    size_t i = 0;
     int status = wal__base_read(w->config.env->fs, &w->config.identity, &base, err);
 
     if (status != DKV_OK)
@@ -478,15 +556,26 @@ int wal__recover(struct wal *w, struct wal_recovery *recovery_out, struct dkv_er
     status = list_segments(w, base.first_seq, &names);
     if (status != DKV_OK)
         (void)dkv_error_set(err, status, WAL__DIR ": %s", status_text(status));
-    for (size_t i = 0; i < names.count && status == DKV_OK; i++)
+    for (i = 0; i < names.count && status == DKV_OK; i++)
         status = scan_segment(&s, &names, i, err);
     if (status == DKV_OK)
         status = check_whole(&s, &names, err);
+    if (status == WAL_EDAMAGED && s.fault != NULL)
+        status = tell_damage(&s, &names, i > 0 ? i - 1 : 0, err);
     free(names.items);
     recovery_out->hard = w->vote.hard;
     w->base_index = recovery_out->base_index;
     w->last_index = w->durable_index = recovery_out->last_index;
     return status;
+}
+
+raft_term wal_recovery_term(const struct wal_recovery *recovery, raft_index index)
+{
+    raft_term term = recovery->base_term;
+
+    for (uint32_t i = 0; i < recovery->runs_count && recovery->runs[i].first <= index; i++)
+        term = recovery->runs[i].term;
+    return term;
 }
 
 void wal_recovery_fini(struct wal_recovery *recovery)

@@ -95,22 +95,29 @@ static void spare_work(struct env_job *job)
     w->spare_is_made = w->spare_status == DKV_OK && is_last;
 }
 
-static void give_up(struct wal *w)
+static void discard(struct fs *fs, struct wal__spare *spare)
 {
     char path[WAL__PATH_MAX];
-    struct fs *fs = w->config.env->fs;
+
+    if (spare->file != NULL)
+        (void)fs->ops->close(spare->file);
+    making_path(path, spare->id);
+    (void)fs->ops->remove(fs, path);
+    wal__recycled_path(path, spare->id);
+    if (spare->is_recycled)
+        (void)fs->ops->remove(fs, path); /* which of the two names it has depends on what failed */
+    *spare = (struct wal__spare){0};     /* the next try may have an old segment to use */
+}
+
+static void give_up(struct wal *w)
+{
 
     /* No space, or no descriptor: both pass. */
     if (w->spare_status != DKV_ENOSPC && w->spare_status != DKV_EUNAVAIL) {
         wal__fail(w, "make a spare segment", w->spare_status);
         return;
     }
-    if (w->making.file != NULL) {
-        making_path(path, w->making.id);
-        (void)fs->ops->close(w->making.file);
-        (void)fs->ops->remove(fs, path);
-        w->making.file = NULL;
-    }
+    discard(w->config.env->fs, &w->making);
     w->is_full = w->ready_count == 0;
     w->spare_retry_us = w->config.env->ops->now_us(w->config.env) + RETRY_US;
 }
@@ -156,7 +163,6 @@ void wal_tick(struct wal *wal, uint64_t now_us)
 {
     if (wal->spare_retry_us != 0 && now_us >= wal->spare_retry_us) {
         wal->spare_retry_us = 0;
-        wal->spare_offset = 0;
         wal__make_spares(wal);
     }
     wal__mark(wal, now_us);
@@ -174,16 +180,24 @@ bool wal__take_spare(struct wal *w, struct wal__spare *spare_out)
 
 /* --- at the start --- */
 
-/* A crash can leave one that was already written to, before it had its name. */
+/* A crash can leave one that was already written to, before it had its name, and of what was
+ * written any part may have reached the disk: all of it has to be zero. */
 static bool is_unused(struct fs_file *file, uint64_t bytes_wanted)
 {
-    uint8_t block[WAL__BLOCK];
-    uint64_t size = 0;
-    size_t got = 0;
+    uint8_t *bytes = xmalloc(STEP_BYTES);
+    uint64_t size = 0, at = 0;
+    size_t got = 1;
 
-    return file->fs->ops->size(file, &size) == DKV_OK && size == bytes_wanted &&
-           file->fs->ops->read(file, block, sizeof(block), 0, &got) == DKV_OK &&
-           got == sizeof(block) && memcmp(block, zeros, sizeof(block)) == 0;
+    if (file->fs->ops->size(file, &size) != DKV_OK || size != bytes_wanted)
+        got = 0;
+    while (at < size && got > 0) {
+        if (file->fs->ops->read(file, bytes, STEP_BYTES, at, &got) != DKV_OK ||
+            memcmp(bytes, zeros, got) != 0)
+            got = 0;
+        at += got;
+    }
+    free(bytes);
+    return got > 0;
 }
 
 /* wal.segment_size may have been another when it was made. */
@@ -232,6 +246,20 @@ static int note_spare(void *ctx, const char *name)
     return 0;
 }
 
+/* id is a segment's number in the log, or a spare's. */
+static bool is_leftover(const struct wal *w, const char *ending, uint64_t id)
+{
+    if (strcmp(ending, ".seg") == 0)
+        return id < w->base_first_seq; /* the base was written, and the power went */
+    if (strcmp(ending, ".old") == 0)
+        return id != w->recycled_id;
+    for (uint32_t i = 0; i < w->ready_count; i++) {
+        if (w->ready[i].id == id && strcmp(ending, ".spare") == 0)
+            return false;
+    }
+    return strcmp(ending, ".spare") == 0 || strcmp(ending, ".making") == 0;
+}
+
 static int remove_leftover(void *ctx, const char *name)
 {
     struct wal *w = ctx;
@@ -239,15 +267,8 @@ static int remove_leftover(void *ctx, const char *name)
     char path[WAL__PATH_MAX];
     unsigned long long id;
 
-    if (dot == NULL || sscanf(name, "%16llx", &id) != 1 ||
-        (strcmp(dot, ".making") != 0 && strcmp(dot, ".spare") != 0 && strcmp(dot, ".old") != 0))
+    if (dot == NULL || sscanf(name, "%16llx", &id) != 1 || !is_leftover(w, dot, id))
         return 0;
-    if (strcmp(dot, ".old") == 0 && id == w->recycled_id)
-        return 0;
-    for (uint32_t i = 0; i < w->ready_count; i++) {
-        if (w->ready[i].id == id && strcmp(dot, ".spare") == 0)
-            return 0;
-    }
     snprintf(path, sizeof(path), WAL__DIR "/%.40s", name);
     (void)w->config.env->fs->ops->remove(w->config.env->fs, path);
     return 0;
@@ -276,26 +297,29 @@ static int fill(struct fs_file *file, uint64_t bytes)
 }
 
 /* Filled like any other, although the start waits for it: in space that was only allocated every
- * sync of the log is one of the file system's journal too, which doubles the time of a write. */
+ * sync of the log is one of the file system's journal too, which doubles the time of a write.  A node
+ * whose disk is full starts without: it serves what it has, and tries again. */
 int wal__first_spare(struct wal *w)
 {
     struct fs *fs = w->config.env->fs;
-    struct wal__spare spare = {.id = w->next_spare_id};
+    struct wal__spare spare = {.id = w->recycled_id, .is_recycled = w->recycled_id != 0};
     int status;
 
     if (w->ready_count > 0)
         return DKV_OK;
-    w->next_spare_id++;
-    status = create(fs, w->config.segment_bytes, &spare);
+    w->recycled_id = 0;
+    if (!spare.is_recycled)
+        spare.id = w->next_spare_id++;
+    status = spare.is_recycled ? reopen(fs, &spare) : create(fs, w->config.segment_bytes, &spare);
     if (status == DKV_OK)
         status = fill(spare.file, w->config.segment_bytes);
     if (status == DKV_OK)
         status = finish(fs, &spare);
     if (status == DKV_OK)
         w->ready[w->ready_count++] = spare;
-    else if (spare.file != NULL)
-        (void)fs->ops->close(spare.file);
-    return status;
+    else
+        discard(fs, &spare);
+    return status == DKV_ENOSPC ? DKV_OK : status;
 }
 
 void wal__close_spares(struct wal *w)

@@ -67,12 +67,14 @@ enum wal_error {
 int wal_open(const struct wal_config *config, struct wal **wal_out,
              struct wal_recovery *recovery_out, struct dkv_error *err);
 void wal_recovery_fini(struct wal_recovery *recovery);
+/* The term of an entry between base_index and last_index. */
+raft_term wal_recovery_term(const struct wal_recovery *recovery, raft_index index);
 
-/* Recovery only, nothing is written.  Appends lines for people to `report`; DKV_OK when a start
- * would succeed.  */
+/* Recovery only, nothing is written.  Appends lines for people to `report`; DKV_OK when the log is as
+ * a start needs it, and recovery_out is then what one would find. */
 struct buf;
-int wal_check(struct fs *fs, const struct wal_identity *identity, bool is_alone,
-              struct buf *report);
+int wal_check(struct fs *fs, const struct wal_identity *identity, bool is_alone, struct buf *report,
+              struct wal_recovery *recovery_out);
 
 struct wal_batch {
     uint64_t ticket;                    /* above all before */
@@ -91,7 +93,7 @@ void wal_submit_reset(struct wal *wal, raft_index index, raft_term term, const v
  * payload belong to the caller afterwards: blob_unref(payload), free(entries). */
 struct wal_read {
     raft_index first, last;
-    uint32_t bytes_max; /* at least one entry is read */
+    uint32_t bytes_max; /* as they are on disk; one entry is read even if it has more */
     void (*done)(struct wal_read *read);
     int status; /* out: DKV_OK, DKV_ENOENT if they are gone, DKV_ECORRUPT, DKV_EIO */
     struct raft_entry *entries;
@@ -110,6 +112,10 @@ void wal_compact(struct wal *wal, raft_index index, raft_term term, const void *
 
 /* What the entries after index take on disk, headers and padding included. */
 uint64_t wal_bytes_after(const struct wal *wal, raft_index index);
+/* Up to where the log has to be cut for its files, but for the last of them, to take no more than
+ * this; 0: they do not.  Every start begins a file, so it is not the entries that fill the disk of a
+ * node that is started often. */
+raft_index wal_cut_for(const struct wal *wal, uint64_t file_bytes);
 bool wal_is_full(const struct wal *wal); /* no spare segment can be made: refuse proposals */
 void wal_tick(struct wal *wal, uint64_t now_us); /* tries again to make spares */
 

@@ -4,14 +4,6 @@
 set -u -o pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-if [ -z "${DKV_BUILDDIR:-}" ] && [ -z "${DKVD:-}" ]; then
-    for dir in "$root/build" "$root/build-test/gcc" "$root" "$PWD" "$root/build-demo"; do
-        if [ -x "$dir/dkvd" ]; then
-            export DKV_BUILDDIR=$dir
-            break
-        fi
-    done
-fi
 # shellcheck source=tests/integration/lib.sh
 . "$root/tests/integration/lib.sh"
 # shellcheck source=scripts/lib/packages.sh

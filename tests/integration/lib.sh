@@ -7,7 +7,16 @@
 # something has happened: wait_for polls a condition until a deadline.
 
 lib_srcdir=${DKV_SRCDIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
-lib_builddir=${DKV_BUILDDIR:-$lib_srcdir/build}
+# The build by hand, that of scripts/test, one in the source, one from here, that of scripts/demo.
+lib_find_build() {
+    local dir
+    for dir in "$lib_srcdir/build" "$lib_srcdir/build-test/gcc" "$lib_srcdir" "$PWD" "$lib_srcdir/build-demo"; do
+        [ ! -x "$dir/dkvd" ] || break
+        dir=$lib_srcdir/build
+    done
+    echo "$dir"
+}
+lib_builddir=${DKV_BUILDDIR:-$(lib_find_build)}
 DKVD=${DKVD:-$lib_builddir/dkvd}
 LOAD=${LOAD:-$lib_builddir/tests/bench/load/load}
 if [ -z "${DKV_PLUGIN_PATH:-}" ] && [ -d "$lib_builddir/tests/plugindir" ]; then

@@ -7,15 +7,6 @@
 # shellcheck disable=SC2317
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-if [ -z "${DKV_BUILDDIR:-}" ] && [ -z "${DKVD:-}" ]; then
-    root=$(cd "$here/../.." && pwd)
-    for dir in "$root/build" "$root/build-test/gcc" "$root" "$PWD"; do
-        if [ -x "$dir/dkvd" ]; then
-            export DKV_BUILDDIR=$dir
-            break
-        fi
-    done
-fi
 # shellcheck source=tests/integration/lib.sh
 . "$here/lib.sh"
 need_tool curl jq

@@ -225,6 +225,8 @@ bad '/kv/k?consistency=stale' DELETE '"consistency" is not known here'
 bad '/kv/?prefix=l/&prefix=m/' GET 'prefix is there twice'
 bad '/kv/k?consistency=stale&c%6fnsistency=stale' GET 'consistency is there twice'
 bad '/kv/?%zz=1' GET '"%zz" is not known here'
+bad '/kv/?keys=2' GET 'keys takes 1'
+bad '/kv/?keys' GET 'keys takes 1'
 bad '/node?pretty' GET '"pretty" is not known here; GET on this path takes no parameter'
 bad '/cluster?pretty' GET '"pretty" is not known here'
 bad '/readyz?verbos' GET '"verbos" is not known here; GET on this path takes verbose, exclude'
@@ -328,6 +330,29 @@ check "what begins with /key is /key" hraftd 200 '{"h3":""}' GET /keyring/h3
 check "POST of several, one with a control byte" hraftd 400 '' POST /key -d '{"h4":"x","h\u0001":"x"}'
 check "writes none" hraftd 200 '{"h4":""}' GET /key/h4
 check "POST of an empty key" hraftd 400 '' POST /key -d '{"":"x"}'
+ask 1 GET '/kv/?limit=1' -H 'If-Match: "1"'
+check "a condition on a list is refused, not ignored" refused 400 bad_header none
+ask 1 GET '/kv/?limit=1' -H 'If-None-Match: *'
+check "either of them" refused 400 bad_header none
+pairs() { seq "$1" | sed 's/.*/"many&":"x"/' | paste -sd, | sed 's/.*/{&}/'; }
+pairs 1024 >"$work/pairs"
+check "POST of 1024 pairs" hraftd 200 '' POST /key --data-binary @"$work/pairs"
+check "all are there" hraftd 200 '{"many1024":"x"}' GET /key/many1024
+pairs 1025 >"$work/pairs"
+check "POST of one more" hraftd 400 '' POST /key --data-binary @"$work/pairs"
+printf '{"quo\\"te,{[":"1,2,3,{[\\\\","b":"\\\\\\""}' >"$work/pairs"
+check "POST of strings with brackets, commas and quotes in them" hraftd 200 '' POST /key --data-binary @"$work/pairs"
+check "they are what they were" hraftd 200 '{"b":"\\\\\\""}' GET /key/b
+most() { awk '/VmHWM/ { print $2 }' "/proc/${pids[1]}/status"; }
+before=$(most)
+{ printf '['; yes '{},' | head -n 500000 | tr -d '\n'; printf '{}]'; } >"$work/pairs"
+check "POST of a million brackets" hraftd 400 '' POST /key --data-binary @"$work/pairs"
+{ printf '{"a":['; yes '[],' | head -n 500000 | tr -d '\n'; printf '[]]}'; } >"$work/pairs"
+check "within an object too" hraftd 400 '' POST /key --data-binary @"$work/pairs"
+check "costs the node little: $before, then $(most) KiB" test $(($(most) - before)) -lt 16384
+head -c 2400000 /dev/zero | tr '\0' x >"$work/pairs"
+ask 1 POST /key --data-binary @"$work/pairs"
+is "POST of a body of more than two values" 413 "$code"
 me=$(printf '{"id":"n1","address":"%s"}' "$(get "${http[1]}" /cluster | jq -r '.members[0].peer')")
 check "GET /status" hraftd 200 "{\"me\":$me,\"leader\":$me,\"followers\":[]}" GET /status
 check "another method on /status gets 405 and the body" \

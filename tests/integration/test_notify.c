@@ -2,6 +2,7 @@
 #include "base/notify.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -55,6 +57,53 @@ static void test_the_manager_hears_of_each_step(void **state)
     close(fd);
 }
 
+/* The first line that begins so, within ten seconds. */
+static void wait_for(int fd, const char *text)
+{
+    char got[512];
+
+    for (int i = 0; i < 1000; i++) {
+        ssize_t len = recv(fd, got, sizeof(got) - 1, 0);
+
+        if (len < 0) {
+            (void)usleep(10000);
+            continue;
+        }
+        got[len] = '\0';
+        if (strncmp(got, text, strlen(text)) == 0)
+            return;
+    }
+    fail_msg("nobody says %s", text);
+}
+
+static void test_the_daemon_says_what_it_does(void **state)
+{
+    const char *folder = getenv("DKV_BUILDDIR");
+    char name[64], program[512];
+    int fd = receiver_open(name), status;
+    pid_t daemon;
+
+    (void)state;
+    snprintf(program, sizeof(program), "%s/dkvd", folder != NULL ? folder : ".");
+    if (access(program, X_OK) != 0)
+        skip();
+    assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
+    daemon = fork();
+    if (daemon == 0) {
+        if (freopen("/dev/null", "w", stderr) == NULL)
+            _exit(126);
+        (void)execl(program, program, "--dev", "--set", "http.listen=127.0.0.1:0", (char *)NULL);
+        _exit(127);
+    }
+    wait_for(fd, "READY=1");
+    wait_for(fd, "STATUS=leads in term 1");
+    assert_int_equal(kill(daemon, SIGTERM), 0);
+    wait_for(fd, "STOPPING=1");
+    assert_int_equal(waitpid(daemon, &status, 0), daemon);
+    assert_int_equal(status, 0);
+    close(fd);
+}
+
 static void test_nothing_happens_without_a_manager(void **state)
 {
     char name[64];
@@ -76,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_manager_hears_of_each_step),
+        cmocka_unit_test(test_the_daemon_says_what_it_does),
         cmocka_unit_test(test_nothing_happens_without_a_manager),
     };
 

@@ -89,6 +89,11 @@ left=$(leader) || give_up "a node leads"
 for i in $(others "$left"); do kill -STOP "${pids[i]}"; done
 ask "$left" PUT /kv/unknown --data-binary x
 check "nobody confirms the entry: 504, it may have happened" refused 504 timeout unknown
+id=$(jq -r .request_id "$work/body")
+line=$(grep "event=http.slow_request .*req=$id" "$work/n$left.log")
+check "the log has a line about the request and the time it took" \
+    grep -q ' method=PUT path=/kv/ key=#.* status=504 dur_ms=[0-9]' <<<"$line"
+check "without its key" test "$line" = "${line#*unknown}"
 for i in $(others "$left"); do kill -CONT "${pids[i]}"; done
 settle || give_up "all are equal after the pause"
 ask "$left" GET /kv/unknown
@@ -111,6 +116,33 @@ check "the others find a leader and go on" wait_for 10 writes "$from" after
 kill -CONT "${pids[old]}"
 settle || give_up "all are equal after the old leader is back"
 ok "the old leader follows and has the same state"
+
+# --- connections to the peers' ports that say nothing ---
+
+say_nothing() { # ADDRESS: ever more of them; nobody closes one but the node
+    local fd fds=()
+    while :; do
+        for _ in $(seq 10); do
+            exec {fd}<>"/dev/tcp/${1%:*}/${1##*:}" && fds+=("$fd")
+        done 2>/dev/null
+        sleep 0.1
+        [ "${#fds[@]}" -lt 500 ] || for fd in "${fds[@]:0:100}"; do exec {fd}>&-; done
+        [ "${#fds[@]}" -lt 500 ] || fds=("${fds[@]:100}")
+    done
+}
+floods=()
+for i in 1 2 3; do
+    say_nothing "${peer[i]}" &
+    floods+=($!)
+    lib_tests_pids+=($!)
+done
+old=$(leader) || give_up "a node leads"
+node_kill "$old"
+node_start "$old"
+check "silent connections to each peer port: a node comes back all the same" wait_for 10 is_ready "$old"
+kill "${floods[@]}"
+wait "${floods[@]}" 2>/dev/null
+settle || give_up "all are equal after the silence"
 
 # --- no descriptors ---
 
@@ -248,5 +280,40 @@ for n in $(seq 0 $((accepted - 1))); do
     get "${http[$((n % 3 + 1))]}" "/kv/fill$n" | cmp -s - "$work/value" || lost=$((lost + 1))
 done
 is "every write that was taken is there" 0 "$lost"
+for i in 1 2 3; do check "n$i stops in good order" node_stop "$i"; done
+
+# --- the leader's disk alone is full ---
+
+cluster_new 3 "${1:-lmdb}" '[cluster]' 'value_max = 64KiB' '[wal]' 'segment_size = 1MiB' '[raft]' \
+    'disk_stall_timeout = 1s'
+rm -rf "$work"/n[123] "$work"/small/n[123]
+mkdir -m 700 "$work"/n[123] "$work/small/n1"
+sed -i "s|^data_dir = .*|data_dir = $work/small/n1|" "$work/n1.conf"
+cluster_start
+wait_for 30 all_ready || give_up "three nodes, one on a small disk"
+n1_leads() {
+    old=$(leader) || return 1
+    [ "$old" != 1 ] || return 0
+    node_stop "$old" && node_start "$old" && wait_for 20 all_ready && [ "$(leader)" = 1 ]
+}
+wait_for 60 n1_leads || give_up "n1 leads"
+dd if=/dev/zero of="$work/small/filler" bs=4k 2>/dev/null
+head -c 16384 /dev/urandom >"$work/value"
+taken=0 refused=0
+other_leads() {
+    ask 2 PUT "/kv/small$taken" --data-binary "@$work/value"
+    case $code in
+    201) taken=$((taken + 1)) ;;
+    507) refused=$((refused + 1)) ;;
+    esac
+    [ "$(leader)" != 1 ] && [ "$code" = 201 ]
+}
+check "a leader whose disk is full hands over to a node that has space" wait_for 60 other_leads
+note "$taken writes were taken, $refused refused"
+check "and says so" grep -q 'event=raft.disk_full' "$work/n1.log"
+for i in $(seq 50); do writes 1 "small-after$i" || break; done
+is "writes are taken again, on the full node too" 50 "$i"
+rm "$work/small/filler"
+check "with space again all are equal" settle
 for i in 1 2 3; do check "n$i stops in good order" node_stop "$i"; done
 finish

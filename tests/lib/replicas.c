@@ -40,6 +40,8 @@ static void push_frame(struct replicas *all, uint32_t from, uint32_t to, enum fr
     *frame = (struct replicas_frame){.from = from, .to = to, .type = (uint8_t)type};
     frame->payload = blob_try((uint32_t)payload->len);
     memcpy(frame->payload->bytes, payload->data, payload->len);
+    if (all->damages[type])
+        frame->payload->bytes[payload->len - 1] ^= 1;
     for (uint32_t i = all->used - 1; all->swaps[type] && i > 0; i--) {
         before = frame_at(all, i - 1);
         if (before->payload != NULL && before->from == from && before->to == to &&
@@ -120,14 +122,20 @@ static int run_job(struct replicas_node *n, struct apply_job *job)
 
     switch (job->kind) {
     case APPLY_ENTRIES:
+        if (n->is_storage_full)
+            return DKV_ENOSPC;
         return apply_batch(n, &job->batch);
     case APPLY_SYNC:
+        if (n->is_sync_failing)
+            return DKV_ENOSPC;
         storage_sync(n);
         job->durable_index = n->store->index;
         return DKV_OK;
     case APPLY_PIN:
         return n->store->base.ops->snapshot_open(&n->store->base, NULL, &job->view);
     case APPLY_RESTORE:
+        if (n->has_no_room)
+            return DKV_ENOSPC;
         return restore(n, job->path, &state, &job->err);
     }
     return DKV_EINVAL;
@@ -168,8 +176,8 @@ static void configure(struct replicas *all, uint32_t number, struct replica_conf
                                  .log_memory_bytes = 1 << 20,
                                  .segment_bytes = 256 << 10,
                                  .spare_segments = 2,
-                                 .log_bytes_max = LOG_SIZE,
-                                 .log_keep_bytes = LOG_SIZE / 4,
+                                 .log_bytes_max = all->log_size,
+                                 .log_keep_bytes = all->log_size / 4,
                                  .chunk_bytes = CHUNK,
                                  .key_max = 500,
                                  .value_max = 64 << 10};
@@ -177,25 +185,38 @@ static void configure(struct replicas *all, uint32_t number, struct replica_conf
 
 /* --- starts and ends --- */
 
-void replicas_start(struct replicas *all, uint32_t number)
+int replicas_try_start(struct replicas *all, uint32_t number, struct dkv_error *err)
 {
     static const struct kv_machine_config machine = {{3, 4}, {9}};
     struct replicas_node *n = &all->nodes[number];
     struct replica_config config;
-    struct dkv_error err = {0};
     int exit_code = 0;
 
     env_test_init(&n->e, n->fs, all->now_us * 31 + number + 1);
     n->e.now_us = all->now_us;
     list_init(&n->applies);
-    assert_int_equal(kv_machine_open(&n->store->base, NULL, &machine, &n->machine, &err), DKV_OK);
+    assert_int_equal(kv_machine_open(&n->store->base, NULL, &machine, &n->machine, err), DKV_OK);
     configure(all, number, &config);
-    if (replica_open(&config, restore, &n->replica, &exit_code, &err) != DKV_OK)
-        fail_msg("%s", err.text);
+    if (replica_open(&config, restore, &n->replica, &exit_code, err) != DKV_OK) {
+        env_test_run(&n->e);
+        kv_machine_close(&n->machine);
+        n->replica = NULL;
+        assert_int_not_equal(exit_code, 0);
+        return exit_code;
+    }
     n->has_log = true;
     if (n->disk_at_start != NULL)
         n->disk_at_start->ops->free(n->disk_at_start);
     n->disk_at_start = fs_mem_crash(n->fs, FS_MEM_KEEP_ALL, 1);
+    return 0;
+}
+
+void replicas_start(struct replicas *all, uint32_t number)
+{
+    struct dkv_error err = {0};
+
+    if (replicas_try_start(all, number, &err) != 0)
+        fail_msg("%s", err.text);
 }
 
 static void drop_frames(struct replicas *all, uint32_t number)
@@ -262,6 +283,7 @@ static struct replicas *new_replicas(uint32_t count, bool is_in_memory)
     struct replicas *all = xcalloc(1, sizeof(*all));
 
     all->is_in_memory = is_in_memory;
+    all->log_size = LOG_SIZE;
     all->count = count;
     all->now_us = 1000 * 1000;
     for (uint32_t i = 0; i < count; i++) {
@@ -314,20 +336,31 @@ static bool chance(struct replicas *all, uint32_t of)
     return all->is_jittery && rng_below(&all->rng, of) == 0;
 }
 
+static bool stands_still(const struct replicas_node *n, int queue)
+{
+    return n->is_disk_slow || (n->is_background_slow && queue == ENV_QUEUE_BACKGROUND);
+}
+
 static void run_jobs(struct replicas_node *n)
 {
     if (n->is_disk_slow)
         return;
-    if (!n->all->is_jittery) {
+    if (!n->all->is_jittery && !n->is_background_slow) {
         env_test_run(&n->e);
         return;
     }
     for (int queue = 0; queue < ENV_QUEUE_COUNT; queue++) {
-        while (!chance(n->all, 3) && env_test_work(&n->e, (enum env_queue)queue))
+        while (!stands_still(n, queue) && !chance(n->all, 3) &&
+               env_test_work(&n->e, (enum env_queue)queue))
             continue;
     }
     if (!chance(n->all, 3))
         (void)env_test_finish(&n->e);
+}
+
+static bool is_down(const struct replicas_node *n)
+{
+    return n->replica == NULL || (n->may_stop && n->e.exit_code != 0);
 }
 
 static bool turn(struct replicas_node *n)
@@ -335,9 +368,11 @@ static bool turn(struct replicas_node *n)
     bool any = false;
     struct list *link;
 
-    if (n->replica == NULL)
+    if (is_down(n))
         return false;
     run_jobs(n);
+    if (is_down(n))
+        return true;
     assert_int_equal(n->e.exit_code, 0);
     while (!n->is_storage_slow && !chance(n->all, 3) && (link = list_pop(&n->applies)) != NULL) {
         run_apply(n, container_of(link, struct apply_job, link));
@@ -370,12 +405,12 @@ static bool deliver(struct replicas *all)
 
 static bool has_work(const struct replicas_node *n)
 {
-    if (n->replica == NULL)
+    if (is_down(n))
         return false;
     if (!n->is_storage_slow && !list_is_empty(&n->applies))
         return true;
-    for (int i = 0; i < ENV_QUEUE_COUNT && !n->is_disk_slow; i++) {
-        if (!list_is_empty(&n->e.waiting[i]))
+    for (int i = 0; i < ENV_QUEUE_COUNT; i++) {
+        if (!stands_still(n, i) && !list_is_empty(&n->e.waiting[i]))
             return true;
     }
     return !n->is_disk_slow && !list_is_empty(&n->e.finished);

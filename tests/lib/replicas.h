@@ -39,8 +39,13 @@ struct replicas_node {
     struct list applies;
     struct fake_store *synced; /* what a power cut leaves of storage that is not in memory */
     struct fs *disk_at_start;  /* for SABOTAGE_DISK */
+    bool may_stop;             /* its disk may fail: it does nothing more once it says so */
     bool is_storage_slow;      /* applies nothing */
+    bool is_storage_full;      /* takes no entries, */
+    bool has_no_room;          /* and no snapshot */
+    bool is_sync_failing;      /* for lack of space: does not say how far it is durable */
     bool is_disk_slow;         /* does no job */
+    bool is_background_slow;   /* does no slow job: those of the log go on */
     bool has_log;
 };
 
@@ -55,6 +60,7 @@ struct replicas {
     bool is_jittery;   /* a turn does some of what it could do, by chance */
     struct rng rng;    /* of the jitter */
     enum replicas_sabotage sabotage;
+    uint64_t log_size; /* a longer log is cut, from the next start on; LOG_SIZE at first */
     uint64_t now_us;
     uint32_t count;
     struct replicas_node nodes[REPLICAS_MAX];
@@ -64,6 +70,7 @@ struct replicas {
     bool cut[REPLICAS_MAX][REPLICAS_MAX]; /* from, to: frames vanish, nobody is told */
     bool drops[FRAME_TYPES];              /* frames of this type vanish */
     bool doubles[FRAME_TYPES];            /* arrive twice */
+    bool damages[FRAME_TYPES];            /* their last byte changes on the way */
     bool swaps[FRAME_TYPES];              /* overtake the one before, of the same two nodes */
     unsigned sent[FRAME_TYPES];
     size_t longest[FRAME_TYPES]; /* payload */
@@ -74,6 +81,9 @@ struct replicas *replicas_new(uint32_t count);
 struct replicas *replicas_new_in_memory(uint32_t count);
 void replicas_free(struct replicas *all);
 void replicas_start(struct replicas *all, uint32_t n);
+/* A start that may be refused: then it answers the exit code, err says why, and the node does not run;
+ * 0: it runs. */
+int replicas_try_start(struct replicas *all, uint32_t n, struct dkv_error *err);
 /* As a killed process: the disk stays, and so does storage that is not in memory; connections
  * break. */
 void replicas_kill(struct replicas *all, uint32_t n);

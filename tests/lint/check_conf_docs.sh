@@ -26,8 +26,8 @@ awk '/^\[/ { section = substr($0, 2, length($0) - 2) }
                        print section "." key " " $0 }' "$dir/sample" >"$dir/sample.keys"
 awk '/^\.Ss Section / { section = $3 }
      /^\.It Cm / && section != "" { if (key != "") print key, value; key = section "." $3; value = "" }
-     /^\.Li / && default { sub(/^\.Li /, ""); sub(/ \.$/, ""); value = $0 }
-     { default = /^Default:$/ }
+     /^\.Li / && is_default { sub(/^\.Li /, ""); sub(/ \.$/, ""); value = $0 }
+     { is_default = /^Default:$/ }
      /^\.Sh / && section != "" { print key, value; exit }' "$docs/dkv.conf.5" >"$dir/man.keys"
 
 cut -d' ' -f1 "$dir/sample.keys" >"$dir/a"

@@ -170,6 +170,8 @@ static void check_bounds(const struct world *w, uint32_t n)
     }
     if (s.durable > s.last || s.commit > s.last || s.applied > s.commit)
         world__fail(w, "I-12 StateOrdering", n);
+    if (s.compacted > s.applied && !s.is_installing)
+        world__fail(w, "I-12 StateOrdering: the log begins after what is applied", n);
     if (s.applied > s.durable && !s.is_installing)
         world__fail(w, "I-12 StateOrdering: applied what is not durable", n);
 }

@@ -472,6 +472,18 @@ static void test_who_resigns_has_answered_all_when_it_has_no_writes(void **state
     assert_answer(&relayed, DKV_OK);
 }
 
+static void test_who_stops_says_so_whether_it_leads_or_not(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t leader = replicas_leader(all);
+
+    for (uint32_t n = 0; n < 3; n++) {
+        assert_false(replicas_view(all, n).is_stopping);
+        assert_true(replica_resign(all->nodes[n].replica) == (n != leader));
+        assert_true(replicas_view(all, n).is_stopping);
+    }
+}
+
 /* Or they would send it writes whose fate nobody could tell them. */
 static void test_when_who_resigns_may_go_all_know_of_the_next_leader(void **state)
 {
@@ -493,37 +505,18 @@ static void test_when_who_resigns_may_go_all_know_of_the_next_leader(void **stat
     }
 }
 
-static void test_a_full_disk_refuses_writes_and_nothing_else(void **state)
+/* The shortest writes that a frame can hold make no sense, and each gets its answer. */
+static void test_answers_to_relayed_writes_fit_into_frames(void **state)
 {
     struct replicas *all = *state;
-    static char value[20000];
-    struct client_write w;
-    struct client_read r;
-    uint32_t leader = replicas_leader(all);
-    uint64_t term = replicas_view(all, leader).term;
+    uint32_t leader = replicas_leader(all), follower = (leader + 1) % 3;
+    struct blob *payload = blob_try(FRAME_PAYLOAD_MAX);
 
-    memset(value, 'x', sizeof(value) - 1);
-    for (uint32_t n = 0; n < 3; n++)
-        fs_mem_set_capacity(all->nodes[n].fs, 1);
-    for (int i = 0; i < 200; i++) {
-        replicas_write(all, leader, &w, "k", value);
-        replicas_run(all, T_US / 40);
-        assert_int_equal(w.done, 1);
-        if (w.write.status != DKV_OK)
-            break;
-    }
-    assert_int_equal(w.write.status, DKV_ENOSPC);
-    replicas_run(all, 5 * T_US);
-    replicas_read(all, (leader + 1) % 3, &r);
-    replicas_run(all, T_US / 4);
-    assert_true(r.done == 1 && r.barrier.status == DKV_OK);
-    assert_true(replicas_view(all, leader).term == term);
-    for (uint32_t n = 0; n < 3; n++)
-        fs_mem_set_capacity(all->nodes[n].fs, 1u << 30);
-    replicas_run(all, 5 * T_US);
-    replicas_write(all, leader, &w, "again", "v");
-    replicas_run(all, T_US / 4);
-    assert_answer(&w, DKV_OK);
+    memset(payload->bytes, 0, payload->len);
+    replica_frame(all->nodes[leader].replica, REPLICA_ID(follower), FRAME_FORWARD, payload);
+    blob_unref(payload);
+    replicas_settle(all);
+    assert_in_range(all->longest[FRAME_FORWARD_RESULT], 1 << 19, FRAME_PAYLOAD_MAX);
 }
 
 static void test_frames_that_make_no_sense_are_dropped(void **state)
@@ -575,9 +568,10 @@ int main(void)
         WITH(test_all_reads_of_a_turn_share_one_round),
         WITH(test_who_was_refused_a_read_does_not_ask_again_at_once),
         WITH(test_a_killed_node_comes_back_to_the_same_state),
+        WITH(test_who_stops_says_so_whether_it_leads_or_not),
         WITH(test_who_resigns_has_answered_all_when_it_has_no_writes),
         WITH(test_when_who_resigns_may_go_all_know_of_the_next_leader),
-        WITH(test_a_full_disk_refuses_writes_and_nothing_else),
+        WITH(test_answers_to_relayed_writes_fit_into_frames),
         WITH(test_frames_that_make_no_sense_are_dropped),
     };
 

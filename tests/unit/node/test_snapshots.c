@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "fs_mem.h"
+#include "net/relay.h"
 #include "replicas.h"
 
 static int setup_durable(void **state)
@@ -207,6 +208,197 @@ static void test_r_s8_a_new_leader_begins_with_a_snapshot_of_its_own(void **stat
     assert_equal_states(all);
 }
 
+struct newest {
+    unsigned files; /* that there are in all */
+    raft_index index;
+    char path[64];
+};
+
+static int see_file(void *ctx, const char *name)
+{
+    struct newest *newest = ctx;
+    raft_index index = strtoull(name, NULL, 16);
+
+    newest->files += strstr(name, ".snap") != NULL;
+    if (index > newest->index) {
+        newest->index = index;
+        (void)snprintf(newest->path, sizeof(newest->path), "snap/%s", name);
+    }
+    return 0;
+}
+
+static struct newest newest_file(const struct replicas *all, uint32_t n)
+{
+    struct fs *fs = all->nodes[n].fs;
+    struct newest newest = {.index = 0};
+
+    assert_int_equal(fs->ops->list(fs, "snap", see_file, &newest), DKV_OK);
+    assert_true(newest.index > 0);
+    return newest;
+}
+
+static void answered(struct api_cluster_query *query)
+{
+    assert_int_equal(query->status, DKV_OK);
+}
+
+static bool is_sending(struct replicas *all, uint32_t leader, uint32_t to)
+{
+    struct api_cluster_query query = {.done = answered, .status = DKV_ECANCELED};
+
+    replica_cluster(all->nodes[leader].replica, &query);
+    (void)replicas_step(all);
+    assert_int_equal(query.status, DKV_OK);
+    for (uint32_t i = 0; i < query.view.members_count; i++) {
+        if (strcmp(query.view.members[i].name, all->members[to].name) == 0)
+            return query.view.members[i].is_sending_snapshot;
+    }
+    return false;
+}
+
+/* "Nothing is written yet" about an earlier transfer of the same file comes when of this one not
+ * even the size is known. */
+static void test_r_s8_an_old_answer_does_not_end_a_new_transfer(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t follower, leader = leave_one_behind(all, &follower);
+    struct relay_chunk_ack ack = {.index = newest_file(all, leader).index};
+    struct buf frame = {NULL, 0, 0};
+    struct blob *payload;
+
+    all->nodes[leader].is_disk_slow = true;
+    replicas_start(all, follower);
+    replicas_run(all, T_US);
+    assert_true(is_sending(all, leader, follower));
+    assert_int_equal(all->sent[FRAME_SNAPSHOT_CHUNK], 0);
+    ack.term = replicas_view(all, leader).term;
+    relay_chunk_ack_encode(&frame, &ack);
+    payload = blob_try((uint32_t)frame.len);
+    memcpy(payload->bytes, frame.data, frame.len);
+    replica_frame(all->nodes[leader].replica, REPLICA_ID(follower), FRAME_SNAPSHOT_ACK, payload);
+    blob_unref(payload);
+    buf_fini(&frame);
+    assert_true(is_sending(all, leader, follower));
+    all->nodes[leader].is_disk_slow = false;
+    replicas_run(all, 5 * T_US);
+    assert_equal_states(all);
+}
+
+/* Runs until the leader has given the transfer up, if it does within that time. */
+static bool is_given_up(struct replicas *all, uint32_t leader, uint32_t to, uint64_t us)
+{
+    uint64_t end = all->now_us + us;
+
+    while (all->now_us < end) {
+        replicas_run(all, T_US / 8);
+        if (all->sent[FRAME_SNAPSHOT_CHUNK] > 0 && !is_sending(all, leader, to))
+            return true;
+    }
+    return false;
+}
+
+static void test_a_file_that_cannot_be_read_gives_way_to_the_next(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t follower, leader = leave_one_behind(all, &follower);
+    struct newest newest = newest_file(all, leader);
+
+    fs_mem_make_unreadable(all->nodes[leader].fs, newest.path, 0, 1);
+    replicas_start(all, follower);
+    replicas_run(all, 5 * T_US);
+    assert_int_equal(all->sent[FRAME_SNAPSHOT_CHUNK], 0);
+    assert_true(replicas_view(all, follower).applied_index < newest.index);
+    fill(all, leader, "m", 2 * LOG_SIZE);
+    replicas_run(all, 5 * T_US);
+    assert_true(newest_file(all, leader).index > newest.index);
+    assert_equal_states(all);
+}
+
+static void test_a_follower_without_space_refuses_and_gets_it_when_there_is(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t follower, leader = leave_one_behind(all, &follower);
+
+    replicas_start(all, follower);
+    fs_mem_set_capacity(all->nodes[follower].fs, 1);
+    assert_true(is_given_up(all, leader, follower, 3 * T_US)); /* before it could be a time-out */
+    assert_true(replicas_view(all, follower).applied_index < newest_file(all, leader).index);
+    fs_mem_set_capacity(all->nodes[follower].fs, UINT64_MAX);
+    replicas_run(all, 10 * T_US);
+    assert_equal_states(all);
+}
+
+static void test_a_snapshot_that_was_damaged_on_the_way_is_refused(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t follower, leader = leave_one_behind(all, &follower);
+
+    all->damages[FRAME_SNAPSHOT_CHUNK] = true;
+    replicas_start(all, follower);
+    for (int i = 0; i < 3; i++)
+        assert_true(is_given_up(all, leader, follower, 5 * T_US));
+    assert_true(replicas_view(all, follower).applied_index < newest_file(all, leader).index);
+    all->damages[FRAME_SNAPSHOT_CHUNK] = false;
+    replicas_run(all, 10 * T_US);
+    assert_equal_states(all);
+}
+
+static void test_a_transfer_without_progress_is_given_up_after_a_minute(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t follower, leader = leave_one_behind(all, &follower);
+
+    all->drops[FRAME_SNAPSHOT_CHUNK] = true;
+    replicas_start(all, follower);
+    assert_false(is_given_up(all, leader, follower, 59000000));
+    assert_true(is_given_up(all, leader, follower, 5000000));
+    all->drops[FRAME_SNAPSHOT_CHUNK] = false;
+    replicas_run(all, 10 * T_US);
+    assert_equal_states(all);
+}
+
+/* The follower's slow jobs stand still after so many turns that do what chance says, for longer than
+ * the leader waits before it sends again; meanwhile another may begin to lead.  False: the snapshot was
+ * there before. */
+static bool stand_still_after(struct replicas *all, unsigned turns, uint64_t seed,
+                              bool is_other_leader)
+{
+    uint32_t follower, leader = leave_one_behind(all, &follower);
+    bool was_early;
+
+    replicas_start(all, follower);
+    rng_init(&all->rng, seed);
+    all->is_jittery = true;
+    for (unsigned i = 0; i < turns; i++) {
+        if (!replicas_step(all))
+            replicas_run(all, T_US / 40);
+    }
+    was_early = replicas_view(all, follower).applied_index < newest_file(all, leader).index;
+    all->nodes[follower].is_background_slow = true;
+    replicas_run(all, T_US);
+    replicas_cut(all, leader, is_other_leader);
+    replicas_run(all, 20 * T_US);
+    all->nodes[follower].is_background_slow = all->is_jittery = false;
+    replicas_run(all, 5 * T_US);
+    replicas_cut(all, leader, false);
+    replicas_run(all, 20 * T_US);
+    assert_equal_states(all);
+    return was_early;
+}
+
+static void test_r_s8_slow_jobs_may_stand_still_at_any_moment_of_it(void **state)
+{
+    struct replicas **all = (struct replicas **)state;
+    unsigned early = 0;
+
+    for (unsigned seed = 0; seed < 320; seed++) {
+        replicas_free(*all);
+        *all = replicas_new_in_memory(3);
+        early += stand_still_after(*all, seed / 2 % 12, seed, seed % 2 != 0);
+    }
+    assert_true(early > 100);
+}
+
 static void test_all_come_back_to_what_they_had(void **state)
 {
     struct replicas *all = *state;
@@ -250,6 +442,116 @@ static void test_a_snapshot_of_its_own_may_be_overtaken_by_the_leaders(void **st
     assert_equal_states(all);
 }
 
+static void test_a_storage_without_space_for_the_snapshot_is_asked_again(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t leader = replicas_leader(all), follower = (leader + 1) % 3;
+
+    fill(all, leader, "a", LOG_SIZE / 2);
+    all->nodes[follower].has_no_room = true;
+    replicas_cut(all, follower, true);
+    fill(all, leader, "c", 6 * LOG_SIZE);
+    replicas_cut(all, follower, false);
+    replicas_run(all, 20 * T_US);
+    assert_true(all->sent[FRAME_SNAPSHOT_CHUNK] > 0);
+    assert_true(replicas_view(all, follower).is_disk_full);
+    assert_true(replicas_view(all, follower).applied_index <
+                replicas_view(all, leader).applied_index);
+    all->nodes[follower].has_no_room = false;
+    replicas_run(all, 5 * T_US);
+    assert_false(replicas_view(all, follower).is_disk_full);
+    assert_equal_states(all);
+}
+
+/* What it could not apply the snapshot has; what comes behind it is applied before the time at which
+ * it would have tried again. */
+static void test_a_full_storage_gets_a_snapshot_and_goes_on_behind_it(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t leader = replicas_leader(all), follower = (leader + 1) % 3;
+    unsigned made;
+
+    fill(all, leader, "a", LOG_SIZE / 2);
+    all->nodes[follower].is_storage_full = true;
+    fill(all, leader, "b", 2 * LOG_SIZE);
+    made = all->nodes[follower].store->snapshots;
+    replicas_run(all, 2 * T_US);
+    assert_int_equal(all->nodes[follower].store->snapshots, made); /* it is the same each time */
+    replicas_cut(all, follower, true);
+    fill(all, leader, "c", 6 * LOG_SIZE);
+    replicas_cut(all, follower, false);
+    for (int i = 0; i < 200 && all->sent[FRAME_SNAPSHOT_CHUNK] == 0; i++)
+        replicas_run(all, T_US / 40);
+    assert_true(all->sent[FRAME_SNAPSHOT_CHUNK] > 0);
+    all->nodes[follower].is_storage_full = false;
+    for (int i = 0; i < 20; i++)
+        fill(all, leader, "d", VALUE);
+    replicas_run(all, 5 * T_US);
+    assert_equal_states(all);
+}
+
+/* False if the follower had everything before the power went. */
+static bool lose_power_at(struct replicas *all, uint32_t leader, uint32_t follower, uint64_t nth,
+                          enum fs_mem_crash_mode mode)
+{
+    struct replicas_node *node = &all->nodes[follower];
+    bool was_early;
+
+    replicas_start(all, follower);
+    node->may_stop = true;
+    fs_mem_power_off_at(node->fs, nth);
+    replicas_run(all, 2 * T_US);
+    was_early = node->e.exit_code != 0 || replicas_view(all, follower).applied_index <
+                                              replicas_view(all, leader).applied_index;
+    replicas_power_cut(all, follower, mode, nth);
+    node->may_stop = false;
+    return was_early;
+}
+
+/* The same keys each time, so that the second install takes as many ops, or a few more or less. */
+static bool lose_power_twice(struct replicas *all, uint64_t nth, uint64_t more,
+                             enum fs_mem_crash_mode mode)
+{
+    uint32_t leader = replicas_leader(all), follower = (leader + 1) % 3;
+    struct newest newest = {.files = 0};
+    bool was_early;
+
+    fill(all, leader, "k", LOG_SIZE);
+    replicas_kill(all, follower);
+    fill(all, leader, "k", LOG_SIZE);
+    was_early = lose_power_at(all, leader, follower, nth, mode);
+    fill(all, leader, "k", LOG_SIZE);
+    (void)lose_power_at(all, leader, follower, nth + more, mode);
+    replicas_start(all, follower);
+    replicas_run(all, 5 * T_US);
+    assert_equal_states(all);
+    fill(all, leader, "k", LOG_SIZE);
+    (void)all->nodes[follower].fs->ops->list(all->nodes[follower].fs, "snap", see_file, &newest);
+    assert_true(newest.files <= 3);
+    return was_early;
+}
+
+/* Files that were received and never became the base must not push out the one that the log still
+ * begins with. */
+static void test_the_power_may_go_at_any_op_of_two_installs_in_a_row(void **state)
+{
+    struct replicas **all = (struct replicas **)state;
+    bool is_in_memory = (*all)->is_in_memory, was_early = true;
+    uint64_t nth;
+
+    for (nth = 1; was_early; nth++) {
+        was_early = false;
+        for (unsigned mode = 0; mode < FS_MEM_CRASH_MODES; mode++) {
+            replicas_free(*all);
+            *all = is_in_memory ? replicas_new_in_memory(3) : replicas_new(3);
+            was_early =
+                lose_power_twice(*all, nth, (nth + mode) % 3, (enum fs_mem_crash_mode)mode) ||
+                was_early;
+        }
+    }
+    assert_true(nth > 15);
+}
+
 #define DURABLE(test)   cmocka_unit_test_setup_teardown(test, setup_durable, teardown)
 #define IN_MEMORY(test) cmocka_unit_test_setup_teardown(test, setup_in_memory, teardown)
 
@@ -270,10 +572,22 @@ int main(void)
         IN_MEMORY(test_r_s8_a_window_of_chunks_is_under_way),
         DURABLE(test_r_s8_a_new_leader_begins_with_a_snapshot_of_its_own),
         IN_MEMORY(test_r_s8_a_new_leader_begins_with_a_snapshot_of_its_own),
+        IN_MEMORY(test_r_s8_an_old_answer_does_not_end_a_new_transfer),
+        IN_MEMORY(test_a_file_that_cannot_be_read_gives_way_to_the_next),
+        IN_MEMORY(test_a_follower_without_space_refuses_and_gets_it_when_there_is),
+        IN_MEMORY(test_a_snapshot_that_was_damaged_on_the_way_is_refused),
+        IN_MEMORY(test_a_transfer_without_progress_is_given_up_after_a_minute),
+        IN_MEMORY(test_r_s8_slow_jobs_may_stand_still_at_any_moment_of_it),
         DURABLE(test_all_come_back_to_what_they_had),
         IN_MEMORY(test_all_come_back_to_what_they_had),
         DURABLE(test_a_snapshot_of_its_own_may_be_overtaken_by_the_leaders),
+        DURABLE(test_a_storage_without_space_for_the_snapshot_is_asked_again),
+        IN_MEMORY(test_a_storage_without_space_for_the_snapshot_is_asked_again),
+        DURABLE(test_a_full_storage_gets_a_snapshot_and_goes_on_behind_it),
+        IN_MEMORY(test_a_full_storage_gets_a_snapshot_and_goes_on_behind_it),
         IN_MEMORY(test_a_snapshot_of_its_own_may_be_overtaken_by_the_leaders),
+        DURABLE(test_the_power_may_go_at_any_op_of_two_installs_in_a_row),
+        IN_MEMORY(test_the_power_may_go_at_any_op_of_two_installs_in_a_row),
     };
 
     return cmocka_run_group_tests_name("snapshots", tests, NULL, NULL);

@@ -137,6 +137,15 @@ static void on_read(struct wal_read *read)
     ((struct reader *)read)->is_done = true;
 }
 
+static size_t disk_bytes(const struct wal_read *read)
+{
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < read->count; i++)
+        bytes += 64 + (read->entries[i].len + 7u) / 8 * 8;
+    return bytes;
+}
+
 void log_assert_readable(struct fixture *f, raft_index first, raft_index last)
 {
     while (first <= last) {
@@ -148,6 +157,7 @@ void log_assert_readable(struct fixture *f, raft_index first, raft_index last)
         assert_true(r.is_done);
         assert_int_equal(r.read.status, DKV_OK);
         assert_true(r.read.count > 0);
+        assert_true(r.read.count == 1 || disk_bytes(&r.read) <= r.read.bytes_max);
         for (uint32_t i = 0; i < r.read.count; i++) {
             const struct raft_entry *entry = &r.read.entries[i];
             uint8_t expected[200];
