@@ -104,15 +104,26 @@ static raft_index cut_point(const struct replica *r, raft_index safe)
     return cut > status.compacted ? cut : 0;
 }
 
+/* What is being read has to stay, and one cut is made at a time. */
+static bool may_cut(const struct replica *r)
+{
+    return r->fetches == 0 && !wal_is_cutting(r->wal);
+}
+
 static void cut_log(struct replica *r, raft_index safe)
 {
-    raft_index cut = cut_point(r, safe);
     struct raft_event event = {.type = RAFT_COMPACTED};
+    raft_index *later = &r->snapshots->cut_later, cut;
     uint8_t *members = NULL;
     uint32_t members_len;
 
-    r->snapshots->cut_later = r->fetches > 0 ? safe : 0; /* what is being read has to stay */
-    if (cut == 0 || r->fetches > 0)
+    if (!may_cut(r)) {
+        *later = *later > safe ? *later : safe;
+        return;
+    }
+    *later = 0;
+    cut = cut_point(r, safe);
+    if (cut == 0)
         return;
     event.compacted.index = cut;
     event.compacted.term = raft_term_at(r->raft, cut);
@@ -268,7 +279,7 @@ static void cut_what_can_go(struct replica *r)
     struct snapshots *s = r->snapshots;
     raft_index needed = needed_cut(r);
 
-    if (r->fetches > 0)
+    if (!may_cut(r))
         return;
     if (!r->config.storage_is_durable && is_older_too_old(r))
         cut_log(r, s->startable);
@@ -287,7 +298,7 @@ void replica__maybe_compact(struct replica *r)
 
     if (r->config.is_volatile || s->install.index != 0 || r->state.index == 0)
         return;
-    if (s->cut_later != 0 && r->fetches == 0)
+    if (s->cut_later != 0 && may_cut(r))
         cut_log(r, s->cut_later);
     cut_what_can_go(r);
     if (s->making != MAKING_NOTHING || s->retry_us > r->now_us)

@@ -129,6 +129,12 @@ static void start_compaction(struct wal *w, struct compaction *c)
     w->config.env->ops->submit(w->config.env, ENV_QUEUE_BACKGROUND, &c->job);
 }
 
+/* A reset writes a base of its own, and a newer one. */
+bool wal_is_cutting(const struct wal *wal)
+{
+    return wal->compaction != NULL || wal->resets > 0;
+}
+
 void wal_compact(struct wal *wal, raft_index index, raft_term term, const void *base_data,
                  uint32_t base_data_len)
 {
@@ -136,9 +142,8 @@ void wal_compact(struct wal *wal, raft_index index, raft_term term, const void *
 
     dkv_assert(base_data_len <= WAL_BASE_DATA_MAX);
     dkv_assert(index >= wal->base_index && index <= wal->last_index);
-    /* A reset under way writes a base of its own, and a newer one. */
-    if (wal->config.is_volatile || wal->compaction != NULL || wal->segments_count == 0 ||
-        wal->resets > 0)
+    dkv_assert(!wal_is_cutting(wal));
+    if (wal->config.is_volatile || wal->segments_count == 0)
         return;
     c = xcalloc(1, sizeof(*c));
     c->base = (struct wal__base){.index = index, .term = term, .data_len = base_data_len};

@@ -111,7 +111,6 @@ static void discard(struct fs *fs, struct wal__spare *spare)
 
 static void give_up(struct wal *w)
 {
-
     /* No space, or no descriptor: both pass. */
     if (w->spare_status != DKV_ENOSPC && w->spare_status != DKV_EUNAVAIL) {
         wal__fail(w, "make a spare segment", w->spare_status);

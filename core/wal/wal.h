@@ -106,9 +106,10 @@ struct wal_read {
 void wal_read(struct wal *wal, struct wal_read *read);
 
 /* Entries up to index are not needed any more.  Whole segments go, in the background, the oldest
- * first, once the new base is on disk. */
+ * first, once the new base is on disk.  Not while wal_is_cutting. */
 void wal_compact(struct wal *wal, raft_index index, raft_term term, const void *base_data,
                  uint32_t base_data_len);
+bool wal_is_cutting(const struct wal *wal); /* a cut or a reset is under way */
 
 /* What the entries after index take on disk, headers and padding included. */
 uint64_t wal_bytes_after(const struct wal *wal, raft_index index);

@@ -136,6 +136,43 @@ static void test_full_for_a_moment_is_no_reason(void **state)
     assert_true(term_of(all, leader) == term);
 }
 
+static int count_segment(void *ctx, const char *name)
+{
+    *(unsigned *)ctx += strstr(name, ".seg") != NULL;
+    return 0;
+}
+
+static unsigned segments_of(struct replicas *all, uint32_t n)
+{
+    unsigned count = 0;
+
+    assert_int_equal(all->nodes[n].fs->ops->list(all->nodes[n].fs, "wal", count_segment, &count),
+                     DKV_OK);
+    return count;
+}
+
+/* A cut that comes while one is under way is made when that is over, for Raft's log and the files
+ * alike: on a full disk nothing else makes room. */
+static void test_a_cut_waits_for_the_one_before(void **state)
+{
+    struct replicas *all = *state;
+    uint32_t leader = replicas_leader(all);
+    struct replicas_node *node = &all->nodes[leader];
+    unsigned before;
+
+    assert_int_equal(put(all, leader, "k", 20000), DKV_OK);
+    node->is_background_slow = true;
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(put(all, leader, "k", 20000), DKV_OK);
+        replicas_run(all, T_US / 2);
+    }
+    before = segments_of(all, leader);
+    node->is_sync_failing = true; /* there is no other reason to cut any more */
+    node->is_background_slow = false;
+    replicas_run(all, 2 * T_US);
+    assert_true(segments_of(all, leader) < before);
+}
+
 static int count_temporary(void *ctx, const char *name)
 {
     *(unsigned *)ctx += strstr(name, ".tmp") != NULL;
@@ -177,6 +214,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH(test_a_full_disk_refuses_writes_and_nothing_else),
         WITH(test_a_full_leader_hands_over_to_who_has_space),
+        WITH(test_a_cut_waits_for_the_one_before),
         WITH(test_a_snapshot_that_finds_no_room_leaves_nothing),
         WITH(test_where_all_are_full_nobody_hands_over),
         WITH(test_full_for_a_moment_is_no_reason),

@@ -135,7 +135,7 @@ static void cut_front(struct history *h, struct wal *w, struct rng *rng)
     for (uint64_t k = h->durable; k <= h->submitted; k++) {
         index = common(&h->states[h->durable], &h->states[k], index);
     }
-    if (index < h->floor + 5 || h->reset > h->durable)
+    if (index < h->floor + 5 || h->reset > h->durable || wal_is_cutting(w))
         return;
     h->floor = index - rng_below(rng, 4);
     wal_compact(w, h->floor, h->states[h->submitted].term[h->floor], "members", 7);
