@@ -54,10 +54,11 @@ static int state_emit(struct dkv_read *read, struct dkv_slice key, struct dkv_sl
     const uint8_t *at = value.data;
 
     (void)key;
-    if (value.len != STATE_BYTES || at[0] != STATE_VERSION) {
-        g->status = DKV_ECORRUPT;
+    g->status = value.len > 0 && at[0] != STATE_VERSION ? DKV_ENOTSUP
+                : value.len != STATE_BYTES              ? DKV_ECORRUPT
+                                                        : DKV_OK;
+    if (g->status != DKV_OK)
         return 0;
-    }
     if (memcmp(at + 32, g->cluster_id, 16) != 0)
         g->status = KV_EFOREIGN;
     g->state.digest.low = get_u64(at + 8);
@@ -133,6 +134,10 @@ int kv_machine_reload(struct kv_machine *machine, struct dkv_error *err)
             err, status,
             "the storage belongs to another cluster.  Put back the one that belongs "
             "to this data directory");
+    if (status == DKV_ENOTSUP && g.status == status)
+        return dkv_error_set(err, KV_EFOREIGN,
+                             "the state in the storage has a format that this daemon does not "
+                             "know.  Start the version of dkvd that wrote it");
     if (status != DKV_OK)
         return dkv_error_set(err, status < 0 ? status : DKV_ENOTSUP,
                              "storage holds index %llu but no state of this daemon: %s",

@@ -31,7 +31,9 @@ struct kv_batch {
 
 struct kv_machine;
 
-enum { KV_EFOREIGN = -2201 }; /* the store holds the state of another cluster */
+enum {
+    KV_EFOREIGN = -2201
+}; /* the state in the store is another cluster's, or of another version */
 
 struct kv_machine_config {
     uint64_t hash_key[2]; /* secret and random */
@@ -40,7 +42,7 @@ struct kv_machine_config {
 
 /* Home thread.  Reads the state that the store has; borrows the store.  The reader is the
  * machine's own and is opened on `home`.  DKV_ECORRUPT if the store's content is not a machine's,
- * KV_EFOREIGN if it is that of a machine of another cluster. */
+ * KV_EFOREIGN if it is that of a machine of another cluster or version. */
 int kv_machine_open(struct dkv_store *store, struct event_base *home,
                     const struct kv_machine_config *config, struct kv_machine **machine_out,
                     struct dkv_error *err);

@@ -365,6 +365,25 @@ static void test_a_store_of_another_cluster_is_refused(void **state)
     assert_non_null(strstr(err.text, "another cluster"));
 }
 
+static void test_a_state_of_another_version_is_refused_and_stays(void **state)
+{
+    static const uint8_t key[] = {'m', 's', 't', 'a', 't', 'e'};
+    struct fixture *f = *state;
+    struct kv_machine *machine = NULL;
+    struct dkv_error err = {0};
+    const struct fake_pair *pair;
+
+    put(f, "a", "1");
+    assert_int_equal(apply(f), DKV_OK);
+    pair = fake_store_find(f->store, key, sizeof(key));
+    pair->value[0]++;
+    assert_int_equal(kv_machine_open(&f->store->base, NULL, &config, &machine, &err), KV_EFOREIGN);
+    assert_non_null(strstr(err.text, "Start the version of dkvd that wrote it"));
+    pair->value[0]--;
+    assert_int_equal(kv_machine_open(&f->store->base, NULL, &config, &machine, &err), DKV_OK);
+    kv_machine_close(&machine);
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -384,6 +403,7 @@ int main(void)
         WITH(test_state_survives_a_restart),
         WITH(test_a_store_of_somebody_else_is_refused),
         WITH(test_a_store_of_another_cluster_is_refused),
+        WITH(test_a_state_of_another_version_is_refused_and_stays),
     };
 
     return cmocka_run_group_tests_name("kv/machine", tests, NULL, NULL);
