@@ -88,9 +88,8 @@ struct dkv_slice http_request_header(const struct http_request *req, const char 
 /* The position counts from 0; false after the last. */
 bool http_request_header_at(const struct http_request *req, size_t position,
                             struct dkv_slice *name_out, struct dkv_slice *value_out);
+uint64_t http_request_age_us(const struct http_request *req); /* since it was handed over */
 /* The client's address as text, without the port; "" when it is gone. */
-/* Since it was handed over. */
-uint64_t http_request_age_us(const struct http_request *req);
 const char *http_request_peer(const struct http_request *req);
 const char *http_method_text(enum http_method method);
 

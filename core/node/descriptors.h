@@ -8,8 +8,8 @@
 #include "dkv/types.h"
 
 /* Raises the soft limit to the hard one.  wanted: client connections in all; members: of the
- * cluster; workers: threads for clients.  Gives how many connections there is room for, at most `wanted`.  DKV_ENOMEM: the limit
- * is too low to run at all, err says what it must be. */
+ * cluster; workers: threads for clients.  Gives how many connections there is room for, at most
+ * `wanted`.  DKV_ENOMEM: the limit is too low to run at all, err says what it must be. */
 int descriptors_reserve(uint64_t wanted, uint64_t members, uint64_t workers,
                         uint64_t *connections_out, struct dkv_error *err);
 

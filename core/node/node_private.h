@@ -59,8 +59,7 @@ struct node {
     bool known_is_dirty, known_is_busy;
 
     uint64_t told_roles;
-    char
-        role_text[192]; /* what the node does, for the service manager and for a failed assertion */
+    char role_text[192]; /* for the service manager and for a failed assertion */
 
     enum node_stop stop;
     uint64_t stop_deadline_us;
