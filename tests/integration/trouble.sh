@@ -224,7 +224,7 @@ if ! may_mount; then
 fi
 chmod 700 "$work/small"
 cluster_new 3 "${1:-lmdb}" '[cluster]' 'value_max = 64KiB' '[wal]' 'segment_size = 1MiB' \
-    '[http]' 'request_timeout = 2s' '[raft]' 'disk_stall_timeout = 1min'
+    '[http]' 'request_timeout = 2s' '[raft]' 'disk_stall_timeout = 1m'
 for i in 1 2 3; do
     mkdir -m 700 "$work/small/n$i"
     sed -i "s|^data_dir = .*|data_dir = $work/small/n$i|" "$work/n$i.conf"
