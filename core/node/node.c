@@ -185,6 +185,7 @@ static void configure_replica(const struct node *n, struct replica_config *c)
                                  .election_us = s->raft.election_timeout_us,
                                  .disk_stall_us = s->raft.disk_stall_timeout_us,
                                  .request_timeout_us = s->http.request_timeout_us,
+                                 .slow_request_us = s->log.slow_request_us,
                                  .message_bytes_max = (uint32_t)s->raft.max_message,
                                  .messages_in_flight = (uint32_t)s->raft.max_in_flight,
                                  .reads_pending_max = (uint32_t)s->raft.max_reads_pending,

@@ -119,6 +119,16 @@ static void take_role(struct replica *r, const struct raft_output *out)
     }
 }
 
+static void note_progress(struct replica *r, const struct raft_output *out)
+{
+    if (out->role_changed)
+        phases_forget(&r->phases);
+    if (out->role != RAFT_LEADER)
+        return;
+    phases_note(&r->phases, PHASE_DURABLE, out->durable, r->now_us);
+    phases_note(&r->phases, PHASE_COMMITTED, out->commit, r->now_us);
+}
+
 static void take_reads(struct replica *r, const struct raft_output *out)
 {
     for (uint32_t i = 0; i < out->reads_ok_count; i++)
@@ -147,6 +157,7 @@ static void carry_out(struct replica *r, const struct raft_output *out)
     }
     for (uint32_t i = 0; i < snapshots_count; i++)
         snapshots[i] = out->want_snapshot[i];
+    note_progress(r, out);
     replica__log(r, out);
     send_messages(r, out);
     for (uint32_t i = 0; i < out->dropped_count; i++)

@@ -50,6 +50,7 @@ struct replica_config {
     struct kv_state state; /* what the storage holds */
 
     uint64_t heartbeat_us, election_us, disk_stall_us, request_timeout_us;
+    uint64_t slow_request_us; /* a write that takes longer gets a line; 0 = none does */
     uint32_t message_bytes_max, messages_in_flight, reads_pending_max;
     uint64_t uncommitted_bytes_max, log_memory_bytes;
     uint64_t segment_bytes, log_bytes_max, log_keep_bytes;

@@ -6,6 +6,7 @@
 #include "net/relay.h"
 #include "net/wire.h"
 #include "node/pending.h"
+#include "node/phases.h"
 #include "node/replica.h"
 #include "raft/raft.h"
 #include "wal/wal.h"
@@ -65,6 +66,7 @@ struct replica {
     uint64_t refused_until_us;
     uint64_t next_ticket;
     size_t writes_count;
+    struct phases phases;          /* of this leader's entries */
     struct raft_payload *payloads; /* scratch of a turn's proposal */
     struct api_write **proposed;
     size_t proposal_cap;
@@ -129,6 +131,9 @@ void replica__reset_log(struct replica *r, raft_index index, raft_term term, con
 /* replica_full.c */
 bool replica__is_full(const struct replica *r); /* takes no entries */
 void replica__hand_over_if_full(struct replica *r);
+
+/* replica_slow.c */
+bool replica__tell_if_slow(struct replica *r, const struct api_write *write, raft_index index);
 
 /* replica_writes.c */
 void replica__propose(struct replica *r);

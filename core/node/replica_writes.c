@@ -87,6 +87,7 @@ static void propose_as_leader(struct replica *r)
         list_remove(&write->link);
         pending_push(&r->pending, first + i, term, write);
     }
+    phases_note(&r->phases, PHASE_PROPOSED, first + event.propose.count - 1, r->now_us);
     r->needs_turn = r->needs_turn || !list_is_empty(&r->writes_new);
 }
 
@@ -110,6 +111,7 @@ void replica__propose(struct replica *r)
 void replica__answer_applied(struct replica *r, const struct kv_batch *batch)
 {
     struct pending_slot *slot;
+    bool is_told = false;
 
     while ((slot = pending_first(&r->pending)) != NULL && slot->index <= batch->state.index) {
         struct pending_slot s = *slot;
@@ -118,6 +120,7 @@ void replica__answer_applied(struct replica *r, const struct kv_batch *batch)
         pending_pop(&r->pending);
         if (s.write == NULL)
             continue;
+        is_told = is_told || replica__tell_if_slow(r, s.write, s.index);
         /* An entry of another term is committed at this index, so ours never will be. */
         if (s.index < batch->entries[0].index || i >= batch->count)
             replica__fail_write(r, s.write, DKV_EUNCERTAIN);
@@ -159,6 +162,8 @@ static void expire_list(struct replica *r, struct list *writes, uint64_t now_us,
 
 static void expire_pending(struct replica *r, uint64_t now_us, int status)
 {
+    bool is_told = false;
+
     for (size_t i = 0; i < r->pending.count; i++) {
         struct pending_slot *slot = pending_at(&r->pending, i);
         struct api_write *write = slot->write;
@@ -167,6 +172,7 @@ static void expire_pending(struct replica *r, uint64_t now_us, int status)
             continue;
         if (write->deadline_us > now_us)
             return;
+        is_told = is_told || replica__tell_if_slow(r, write, slot->index);
         slot->write = NULL;
         replica__fail_write(r, write, status);
     }

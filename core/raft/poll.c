@@ -83,6 +83,7 @@ void raft_poll(struct raft *r, struct raft_output *output_out)
     }
     out.hard = r->hard;
     out.commit = r->commit;
+    out.durable = r->durable;
     out.retain_from = raft__retain_from(r);
     out.members = raft__members(r);
     out.members_index = r->confs[r->confs_count - 1].index;

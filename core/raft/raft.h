@@ -237,9 +237,9 @@ struct raft_output {
     const struct raft_message *messages; /* entries: raft_message_entry() */
     uint32_t messages_count;
 
+    raft_index commit, durable; /* up to where the log is that, the latter on this node */
     /* Committed and durable here; bounded by apply_bytes_max; the next range comes after
      * RAFT_APPLIED(apply_last).  raft_entry_at() gives the entries.  0, 0 = none. */
-    raft_index commit;
     raft_index apply_first, apply_last;
 
     const struct raft_read_ok *reads_ok;

@@ -94,6 +94,7 @@ late() { # late APPLY
     done
     check "what was taken is there" cmp -s "$work/value" <(get "${http[1]}" /kv/late3)
     check "its requests were slow, and are in the log" grep -q 'event=http.slow_request .*method=PUT' "$work/n1.log"
+    check "and that it was the storage" grep -q 'event=raft.slow_write .*waited_for=storage' "$work/n1.log"
     is "without a key or a value" 0 "$(grep -c 'late[123]\|xxxx' "$work/n1.log")"
     check "it stops" node_stop 1
     rm -rf "$work/n1"

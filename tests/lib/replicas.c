@@ -169,6 +169,7 @@ static void configure(struct replicas *all, uint32_t number, struct replica_conf
                                  .election_us = T_US,
                                  .disk_stall_us = 5 * T_US,
                                  .request_timeout_us = TIMEOUT_US,
+                                 .slow_request_us = T_US / 4,
                                  .message_bytes_max = 64 << 10,
                                  .messages_in_flight = 4,
                                  .reads_pending_max = 1000,

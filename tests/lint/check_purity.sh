@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 # Objects that must be pure, and those they may lean on.
-pure='core/raft/*.o core/kv/*.o core/wal/*.o core/node/replica*.o core/node/snapshot*.o core/node/pending.o
+pure='core/raft/*.o core/kv/*.o core/wal/*.o core/node/replica*.o core/node/snapshot*.o core/node/pending.o core/node/phases.o
 core/net/wire.o core/net/hello.o core/net/relay.o'
 pure_base='assert blob buf codec error list map mem panic rng siphash'
 # The log takes lines and decides nothing; a simulator captures them.
