@@ -93,18 +93,28 @@ static int plugin_help(const struct cmdline *cmdline)
     return EXIT_CODE_CONFIG;
 }
 
-static int run(const struct cmdline *cmdline)
+static struct conf *load_again(void *ctx)
 {
+    struct conf *conf;
+
+    (void)load(ctx, &conf);
+    conf_check_plugins(conf);
+    return conf;
+}
+
+static int run(struct cmdline *cmdline)
+{
+    struct node_source source = {.load = load_again, .ctx = cmdline};
     struct conf *conf;
     int code = load_whole(cmdline, &conf);
 
     if (code == EXIT_CODE_OK)
-        code = node_run(conf);
+        code = node_run(conf, &source);
     conf_free(&conf);
     return code;
 }
 
-static int act(const struct cmdline *cmdline)
+static int act(struct cmdline *cmdline)
 {
     switch (cmdline->action) {
     case CMDLINE_HELP:

@@ -26,6 +26,7 @@ struct api_backend;
  *   DKV_ECANCELED   the node is stopping; certainly not done */
 struct api_write {
     struct list link;     /* the backend's */
+    uint64_t accepted_us; /* the backend's */
     uint64_t deadline_us; /* the backend's */
     uint64_t ticket;      /* the backend's */
     uint64_t relayed_to;  /* the backend's: the node that was asked to do it */

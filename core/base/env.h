@@ -19,7 +19,7 @@ struct env;
 enum env_queue {
     ENV_QUEUE_LOG,        /* writes and syncs that answers wait for */
     ENV_QUEUE_BACKGROUND, /* spare segments, snapshots, old log entries */
-    ENV_QUEUE_NAMES,      /* host names, which may take many seconds */
+    ENV_QUEUE_NAMES, /* host names, which may take many seconds; and the configuration, again */
     ENV_QUEUE_COUNT
 };
 

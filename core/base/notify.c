@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static void send_text(const char *text)
@@ -32,6 +33,18 @@ static void send_text(const char *text)
 void notify_ready(void)
 {
     send_text("READY=1");
+}
+
+void notify_reloading(void)
+{
+    char text[64];
+    struct timespec now;
+
+    /* systemd wants the time of CLOCK_MONOTONIC; ours counts suspended time too. */
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+    send_text(text);
 }
 
 void notify_stopping(void)

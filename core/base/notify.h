@@ -8,6 +8,7 @@
 #include "dkv/types.h"
 
 void notify_ready(void);
+void notify_reloading(void); /* notify_ready ends it */
 void notify_stopping(void);
 /* One line for `systemctl status`: what the node does now. */
 void notify_status(const char *fmt, ...) DKV_PRINTF(1, 2);

@@ -103,6 +103,11 @@ const struct settings *conf_settings(const struct conf *conf)
     return &conf->settings;
 }
 
+bool conf_has_file(const struct conf *conf)
+{
+    return conf->main_file != NULL;
+}
+
 const char *conf_plugin_dir(const struct conf *conf)
 {
     return conf->plugin_dir;

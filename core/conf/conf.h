@@ -1,7 +1,8 @@
 /* Configuration: reads dkv.conf, conf.d, the environment and the command line, checks all of it and
  * gives plain settings.
  *
- * Used at start, on the main thread.  Never opens the data directory, never resolves a name, never
+ * Used at start, on the main thread, and by SIGHUP beside it: a conf belongs to one thread at a time,
+ * and nothing is shared between two.  Never opens the data directory, never resolves a name, never
  * stops at the first mistake: everything wrong is collected, each with the place where it stands,
  * and conf_report prints it.  Whoever checks more (the plugin loader, the node) adds to the same
  * list with conf_error, then all errors come out together. */
@@ -82,6 +83,15 @@ void conf_error(struct conf *conf, const struct conf_origin *origin, const char 
     DKV_PRINTF(3, 4);
 void conf_warning(struct conf *conf, const struct conf_origin *origin, const char *fmt, ...)
     DKV_PRINTF(3, 4);
+
+/* Is there a file to read again? */
+bool conf_has_file(const struct conf *conf);
+
+/* Called for each key that `then` has otherwise than `now`, options of plugins ("storage.lmdb.sync")
+ * last.  The key is borrowed during the call; is_reloadable: it can change without a restart. */
+typedef void conf_diff_fn(void *ctx, const char *key, bool is_reloadable);
+/* Neither may have failed. */
+void conf_diff(const struct conf *now, const struct conf *then, conf_diff_fn *changed, void *ctx);
 
 /* What to do about a plugin folder that is not there. */
 #define CONF_PLUGIN_DIR_HINT "; set DKV_PLUGIN_PATH to another folder (a build has tests/plugindir)"

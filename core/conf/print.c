@@ -22,6 +22,8 @@ static void print_key_sample(const struct conf_key *key, FILE *to)
     char least[UNITS_TEXT_SIZE], most[UNITS_TEXT_SIZE];
 
     fprintf(to, "\n# %s", key->help);
+    if ((key->flags & CONF_KEY_RELOADABLE) != 0)
+        fputs(" Reloadable.", to);
     if (key->max != 0)
         fprintf(to, "\n# %s to %s.", number_text(key->type, key->min, least),
                 number_text(key->type, key->max, most));
@@ -46,12 +48,14 @@ static void print_section_sample(const struct conf_section_help *section, FILE *
 
 void conf_print_sample(FILE *to)
 {
-    fputs("# Configuration of dkvd; see dkv.conf(5).  Check it with: dkvd --check-config\n"
-          "#\n"
-          "# Keys that are commented out show their default, or an example where the default\n"
-          "# depends on other keys.  conf.d/*.conf beside this file is read after it, then\n"
-          "# DKV_SECTION_KEY from the environment, then --set section.key=value.\n",
-          to);
+    fputs(
+        "# Configuration of dkvd; see dkv.conf(5).  Check it with: dkvd --check-config\n"
+        "#\n"
+        "# Keys that are commented out show their default, or an example where the default\n"
+        "# depends on other keys.  conf.d/*.conf beside this file is read after it, then\n"
+        "# DKV_SECTION_KEY from the environment, then --set section.key=value.  SIGHUP reads all\n"
+        "# of it again; what is reloadable changes then, the rest at the next start.\n",
+        to);
     for (const struct conf_section_help *s = conf_schema_sections; s->section != NULL; s++)
         print_section_sample(s, to);
 }

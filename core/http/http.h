@@ -232,6 +232,9 @@ void http_config_init(struct http_config *config);
 /* Copies config and handler. */
 struct http_server *http_server_new(const struct http_config *config, struct event_base *base,
                                     const struct http_handler *handler);
+/* Takes from config, for what comes from now on and for time that runs already: pipeline_max, output_max,
+ * in_flight_max, in_flight_bytes_max, all time-outs, body_rate_min and slow_us.  The rest stays. */
+void http_server_set_limits(struct http_server *server, const struct http_config *config);
 /* "127.0.0.1:8500", "[::1]:8500", "host:8500"; port 0 lets the system choose.  May be called for
  * several addresses.  DKV_EUNAVAIL: somebody listens there already, and the text says who as far
  * as that can be found out; DKV_EPERM: not allowed; DKV_EINVAL: no such address. */

@@ -202,6 +202,22 @@ struct http_server *http_server_new(const struct http_config *config, struct eve
     return server;
 }
 
+void http_server_set_limits(struct http_server *server, const struct http_config *config)
+{
+    struct http_config *own = &server->config;
+
+    own->pipeline_max = config->pipeline_max;
+    own->in_flight_max = config->in_flight_max;
+    own->in_flight_bytes_max = config->in_flight_bytes_max;
+    own->output_max = config->output_max;
+    own->header_timeout_ms = config->header_timeout_ms;
+    own->body_timeout_ms = config->body_timeout_ms;
+    own->body_rate_min = config->body_rate_min;
+    own->idle_timeout_ms = config->idle_timeout_ms;
+    own->write_timeout_ms = config->write_timeout_ms;
+    own->slow_us = config->slow_us;
+}
+
 const struct http_stats *http_server_stats(const struct http_server *server)
 {
     return &server->stats;

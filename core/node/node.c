@@ -374,6 +374,8 @@ static void close_all(struct node *n)
     if (n->apply_base != NULL)
         event_base_free(n->apply_base);
     node__close_loop(n);
+    conf_free(&n->reload_conf);
+    conf_free(&n->latest);
     datadir_close(&n->datadir);
     status_board_fini(&n->board);
     if (n->stop == NODE_STOPPED && n->exit_code == EXIT_CODE_OK)
@@ -381,12 +383,13 @@ static void close_all(struct node *n)
     log_stop(1000);
 }
 
-int node_run(struct conf *conf)
+int node_run(struct conf *conf, const struct node_source *source)
 {
     struct node *n = xcalloc(1, sizeof(*n));
     int exit_code;
 
     n->conf = conf;
+    n->source = source;
     n->settings = conf_settings(conf);
     status_board_init(&n->board);
     if (open_all(n) == DKV_OK) {

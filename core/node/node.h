@@ -6,8 +6,15 @@
 
 #include "conf/conf.h"
 
+/* Reads the configuration again, for SIGHUP. */
+struct node_source {
+    struct conf *(*load)(
+        void *ctx); /* gives a conf, which may have failed; on a thread of its own */
+    void *ctx;
+};
+
 /* Runs until SIGTERM or SIGINT, or until something fails; returns the exit code and has said why.
- * conf is checked and outlives the call. */
-int node_run(struct conf *conf);
+ * conf is checked; both outlive the call. */
+int node_run(struct conf *conf, const struct node_source *source);
 
 #endif

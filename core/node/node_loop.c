@@ -82,6 +82,26 @@ static void on_reopen_signal(evutil_socket_t number, short what, void *arg)
     log_reopen();
 }
 
+/* Without a file there is nothing to read again: then the terminal is gone that this was started on. */
+static void on_hangup_signal(evutil_socket_t number, short what, void *arg)
+{
+    struct node *n = arg;
+
+    if (conf_has_file(n->conf))
+        node__reload(n);
+    else
+        on_stop_signal(number, what, arg);
+}
+
+/* nohup(1) asks for the hangup to be ignored, which a daemon without a file does. */
+static bool wants_hangup(const struct node *n)
+{
+    struct sigaction old;
+
+    return conf_has_file(n->conf) || sigaction(SIGHUP, NULL, &old) != 0 ||
+           old.sa_handler != SIG_IGN;
+}
+
 /* --- the loop --- */
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -184,8 +204,12 @@ void node__open_loop(struct node *n)
     for (int i = 0; i < 2; i++)
         n->signals[i] = evsignal_new(n->base, stop_signals[i], on_stop_signal, n);
     n->signals[2] = evsignal_new(n->base, SIGUSR1, on_reopen_signal, n);
-    for (int i = 0; i < 3; i++)
-        (void)event_add(n->signals[i], NULL);
+    if (wants_hangup(n))
+        n->signals[3] = evsignal_new(n->base, SIGHUP, on_hangup_signal, n);
+    for (int i = 0; i < NODE_SIGNALS; i++) {
+        if (n->signals[i] != NULL)
+            (void)event_add(n->signals[i], NULL);
+    }
     signal(SIGPIPE, SIG_IGN);
 }
 

@@ -12,13 +12,14 @@
 #include "node/datadir.h"
 #include "node/exchange.h"
 #include "node/identity.h"
+#include "node/node.h"
 #include "node/plugins.h"
 #include "node/replica.h"
 #include "node/rest.h"
 #include "node/status_board.h"
 #include "node/worker.h"
 
-enum { NODE_WORKERS_MAX = 64, NODE_SIGNALS = 4 };
+enum { NODE_WORKERS_MAX = 64, NODE_SIGNALS = 4 /* TERM, INT, USR1, HUP */ };
 
 enum node_stop {
     NODE_RUNNING,
@@ -61,6 +62,12 @@ struct node {
     uint64_t told_roles;
     char role_text[192]; /* for the service manager and for a failed assertion */
 
+    /* SIGHUP. */
+    const struct node_source *source;
+    struct env_job reload_job;
+    struct conf *reload_conf, *latest; /* being judged; the last that was adopted, NULL: n->conf */
+    bool reload_is_wanted, reload_is_busy;
+
     enum node_stop stop;
     uint64_t stop_deadline_us;
     bool rest_is_drained;
@@ -74,6 +81,9 @@ void node__close_loop(struct node *n);
 void node__watch_mail(struct node *n);
 void node__run_loop(struct node *n);
 void node__stop(struct node *n, int exit_code);
+
+/* node_reload.c */
+void node__reload(struct node *n); /* answers in the log, later */
 
 /* node_peers.c */
 extern const struct replica_ops node__replica_ops;

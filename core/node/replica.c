@@ -321,6 +321,14 @@ void replica_peer_lost(struct replica *replica, raft_id peer)
     replica__relay_lost(replica, peer);
 }
 
+void replica_set_limits(struct replica *replica, const struct replica_limits *limits)
+{
+    replica->config.request_timeout_us = limits->request_timeout_us;
+    replica->config.slow_request_us = limits->slow_request_us;
+    replica->config.log_bytes_max = limits->log_bytes_max;
+    replica->config.log_keep_bytes = limits->log_keep_bytes;
+}
+
 void replica_peer_http(struct replica *replica, raft_id peer, const char *http, const char *storage)
 {
     struct replica_peer *p = replica__peer(replica, peer);

@@ -90,6 +90,12 @@ void replica_peer_lost(struct replica *replica, raft_id peer);
 void replica_peer_http(struct replica *replica, raft_id peer, const char *http,
                        const char *storage);
 
+/* What can change while it runs. */
+struct replica_limits {
+    uint64_t request_timeout_us, slow_request_us, log_bytes_max, log_keep_bytes;
+};
+void replica_set_limits(struct replica *replica, const struct replica_limits *limits);
+
 /* --- the loop --- */
 void replica_turn(struct replica *replica);
 /* Grows when role, term or leader change. */

@@ -26,8 +26,7 @@ static const char *who_is_behind(struct replica *r)
 
 bool replica__tell_if_slow(struct replica *r, const struct api_write *write, raft_index index)
 {
-    uint64_t accepted_us = write->deadline_us - r->config.request_timeout_us;
-    uint64_t now_us = replica__now(r);
+    uint64_t accepted_us = write->accepted_us, now_us = replica__now(r);
     struct phase_times t;
 
     if (r->config.slow_request_us == 0 || now_us < accepted_us + r->config.slow_request_us)

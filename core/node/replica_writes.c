@@ -30,7 +30,8 @@ void replica__fail_write(struct replica *r, struct api_write *write, int status)
 
 void replica_write(struct replica *replica, struct api_write *write)
 {
-    write->deadline_us = replica__now(replica) + replica->config.request_timeout_us;
+    write->accepted_us = replica__now(replica);
+    write->deadline_us = write->accepted_us + replica->config.request_timeout_us;
     replica->writes_count++;
     list_push(&replica->writes_new, &write->link);
     replica->needs_turn = true;

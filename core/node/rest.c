@@ -103,22 +103,43 @@ static void slow(void *ctx, const struct http_request *req, int status, uint64_t
              LOG_MS("dur_ms", elapsed_us), LOG_STR("req", id), LOG_END);
 }
 
+struct rest_limits rest_limits_of(const struct settings *settings)
+{
+    const struct settings_http *s = &settings->http;
+
+    return (struct rest_limits){.header_timeout_us = s->header_timeout_us,
+                                .body_timeout_us = s->body_timeout_us,
+                                .idle_timeout_us = s->idle_timeout_us,
+                                .write_timeout_us = s->write_timeout_us,
+                                .request_timeout_us = s->request_timeout_us,
+                                .slow_request_us = settings->log.slow_request_us,
+                                .requests_in_flight_max = s->max_requests_in_flight,
+                                .bytes_in_flight_max = s->max_bytes_in_flight,
+                                .pipelined_max = s->max_pipelined};
+}
+
+static void limit(struct http_config *http, const struct rest_limits *limits)
+{
+    http->pipeline_max = (uint32_t)limits->pipelined_max;
+    http->in_flight_max = (uint32_t)limits->requests_in_flight_max;
+    http->in_flight_bytes_max = limits->bytes_in_flight_max;
+    http->header_timeout_ms = (uint32_t)(limits->header_timeout_us / 1000);
+    http->body_timeout_ms = (uint32_t)(limits->body_timeout_us / 1000);
+    http->idle_timeout_ms = (uint32_t)(limits->idle_timeout_us / 1000);
+    http->write_timeout_ms = (uint32_t)(limits->write_timeout_us / 1000);
+    http->slow_us = limits->slow_request_us;
+}
+
 static void configure(const struct rest_config *config, struct http_config *http)
 {
     const struct settings_http *s = &config->settings->http;
+    struct rest_limits limits = rest_limits_of(config->settings);
 
     http_config_init(http);
+    limit(http, &limits);
     http->connections_max = config->connections_max;
     http->connections_per_ip_max = (uint32_t)s->max_connections_per_ip;
-    http->pipeline_max = (uint32_t)s->max_pipelined;
-    http->in_flight_max = (uint32_t)s->max_requests_in_flight;
-    http->in_flight_bytes_max = s->max_bytes_in_flight;
-    http->header_timeout_ms = (uint32_t)(s->header_timeout_us / 1000);
-    http->body_timeout_ms = (uint32_t)(s->body_timeout_us / 1000);
-    http->idle_timeout_ms = (uint32_t)(s->idle_timeout_us / 1000);
-    http->write_timeout_ms = (uint32_t)(s->write_timeout_us / 1000);
     http->reuse_port = config->reuse_port;
-    http->slow_us = config->settings->log.slow_request_us;
     http->warn = warn;
     http->transport = (struct http_transport){.ctx = config->transport, .wrap = wrap};
     if (config->transport->ops->flush != NULL)
@@ -180,6 +201,16 @@ int rest_open(const struct rest_config *config, struct rest **rest_out, struct d
     r->server = http_server_new(&http, config->base, &handler);
     *rest_out = r;
     return DKV_OK;
+}
+
+void rest_set_limits(struct rest *rest, const struct rest_limits *limits)
+{
+    struct http_config http;
+
+    http_config_init(&http);
+    limit(&http, limits);
+    http_server_set_limits(rest->server, &http);
+    rest->backend.request_timeout_us = limits->request_timeout_us;
 }
 
 int rest_listen(struct rest *rest, struct dkv_error *err)

@@ -225,6 +225,31 @@ static void wake(struct api_barrier *barrier, struct worker *w)
     mailbox_post(&w->from_raft.boxes[EXCHANGE_BARRIER], &barrier->link);
 }
 
+/* News on its way to a worker's thread. */
+struct limits_mail {
+    struct api_barrier barrier;
+    struct worker *worker;
+    struct rest_limits limits;
+};
+
+static void take_limits(struct api_barrier *barrier)
+{
+    struct limits_mail *mail = container_of(barrier, struct limits_mail, barrier);
+
+    rest_set_limits(mail->worker->rest, &mail->limits);
+    free(mail);
+}
+
+void worker_set_limits(struct worker *worker, const struct rest_limits *limits)
+{
+    struct limits_mail *mail = xcalloc(1, sizeof(*mail));
+
+    mail->worker = worker;
+    mail->limits = *limits;
+    mail->barrier.done = take_limits;
+    mailbox_post(&worker->from_raft.boxes[EXCHANGE_BARRIER], &mail->barrier.link);
+}
+
 void worker_drain(struct worker *worker)
 {
     atomic_store(&worker->drain_wanted, true);

@@ -24,6 +24,7 @@ int worker_open(const struct worker_config *config, struct worker **worker_out,
                 struct dkv_error *err);
 /* Raft thread: gives a request back; its home is the worker. */
 void worker_give_back(struct worker *worker, enum exchange_kind kind, struct list *link);
+void worker_set_limits(struct worker *worker, const struct rest_limits *limits); /* raft thread */
 void worker_drain(struct worker *worker); /* any thread: stop accepting, finish what is there */
 bool worker_is_drained(const struct worker *worker);
 void worker_close(struct worker **worker); /* everything must have been given back */

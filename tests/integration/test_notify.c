@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -41,6 +42,22 @@ static void expect(int fd, const char *text)
     assert_memory_equal(got, text, strlen(text));
 }
 
+/* systemd takes a reload for begun only with the time, which must not be that of an earlier one. */
+static void expect_time_of_reload(int fd)
+{
+    char got[512];
+    ssize_t len = recv(fd, got, sizeof(got) - 1, 0);
+    unsigned long long us;
+    struct timespec now;
+
+    assert_true(len > 0);
+    got[len] = '\0';
+    assert_int_equal(sscanf(got, "RELOADING=1\nMONOTONIC_USEC=%llu", &us), 1);
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    assert_true(us / 1000000 <= (unsigned long long)now.tv_sec &&
+                us / 1000000 + 60 > (unsigned long long)now.tv_sec);
+}
+
 static void test_the_manager_hears_of_each_step(void **state)
 {
     char name[64];
@@ -50,9 +67,11 @@ static void test_the_manager_hears_of_each_step(void **state)
     assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
     notify_status("replaying %d of %d", 1, 2);
     notify_ready();
+    notify_reloading();
     notify_stopping();
     expect(fd, "STATUS=replaying 1 of 2");
     expect(fd, "READY=1");
+    expect_time_of_reload(fd);
     expect(fd, "STOPPING=1");
     close(fd);
 }

@@ -64,6 +64,16 @@ awk '/^\.Ss Section / { section = $3 }
 diff "$dir/sample.ranges" "$dir/man.ranges" >"$dir/wrong"
 ok "dkv.conf(5) has the ranges of the sample" "$dir/wrong"
 
+awk '/^\[/ { section = substr($0, 2, length($0) - 2) }
+     / Reloadable\.$/ { is_one = 1 }
+     /^#?[a-z_]+ = / { sub(/^#/, ""); if (is_one) print section "." $1; is_one = 0 }' "$dir/sample" >"$dir/sample.reload"
+awk '/^\.Ss Section / { section = $3 }
+     /^\.It Cm / && section != "" { key = section "." $3 }
+     /^Reloadable\.$/ { print key }' "$docs/dkv.conf.5" >"$dir/man.reload"
+[ -s "$dir/sample.reload" ] || exit 99
+diff "$dir/sample.reload" "$dir/man.reload" >"$dir/wrong"
+ok "dkv.conf(5) and the sample call the same keys reloadable" "$dir/wrong"
+
 cmp "$dir/sample" "$DKV_SRCDIR/conf/dkv.conf" >"$dir/wrong" 2>&1
 ok "conf/dkv.conf is what dkvd --print-sample-config prints" "$dir/wrong"
 
