@@ -332,7 +332,7 @@ int log_writer_start(const struct log_writer_config *config, struct log_writer *
     w->fd = fd;
     w->path = config->path == NULL ? NULL : xstrdup(config->path);
     look_at_fd(w, fd);
-    status = thread_start(&w->thread, "log", NULL, run, w, err);
+    status = thread_start(&w->thread, "dkv-logger", NULL, run, w, err);
     if (status != DKV_OK) {
         release(w);
         return status;
