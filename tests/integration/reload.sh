@@ -105,10 +105,12 @@ storm() {
 # No file: nothing to read again, so it is the end of the terminal.
 without_file() {
     local rc=0
-    "$DKVD" --dev --set http.listen="${http[1]}" >"$work/dev.log" 2>&1 </dev/null &
+    # This script may run under nohup itself.
+    env --default-signal=HUP "$DKVD" --dev --set http.listen="${http[1]}" >"$work/dev.log" 2>&1 </dev/null &
     pids[1]=$!
     wait_for 20 is_ready 1 || give_up "--dev is ready"
     kill -HUP "${pids[1]}"
+    wait_for 20 grep -q '"event":"node.stopped"' "$work/dev.log" || give_up "--dev stops"
     wait "${pids[1]}" || rc=$?
     is "--dev stops in order when its terminal is gone" 0 "$rc"
     check "and says so" grep -q '"event":"node.stopping".*"signal":"Hangup"' "$work/dev.log"
