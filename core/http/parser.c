@@ -244,7 +244,7 @@ static int parse_connection(struct http_head *head, const uint8_t *p, size_t len
     size_t at = 0;
 
     while (at < len) {
-        size_t end = at;
+        size_t end;
 
         while (at < len && (p[at] == ' ' || p[at] == '\t' || p[at] == ','))
             at++;
